@@ -1,0 +1,1 @@
+"""Trained model → ONNX → proven equal → published version. Never imported by ``rapide.server``."""

@@ -1,0 +1,1 @@
+"""The wire contracts (``.proto``) and what is generated from them (``scripts/protos``)."""

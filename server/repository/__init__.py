@@ -1,0 +1,1 @@
+"""Models on disk: layout, manifests, labels, publishing, watching."""
