@@ -1,6 +1,7 @@
 """Small ONNX models for tests, each known by one trait; built with ``onnx.helper``, answered by arithmetic.
 
-A function returns the model; ``save`` writes one file, ``repository`` a manifest-less tree ``name/version/model.onnx``.
+A function returns the model; ``save`` writes one file, ``repository`` a tree ``name/version/model.onnx`` without
+manifests.
 """
 
 from __future__ import annotations
@@ -245,7 +246,10 @@ def lookup(rows: int = 8) -> onnx.ModelProto:
 
 
 def slow(iterations: int = 500) -> onnx.ModelProto:
-    """``y[N,4] = x[N,4]``, the long way: ``iterations`` products with a 256 × 256 identity (about 3 µs each for one row)."""
+    """``y[N,4] = x[N,4]``, the long way: ``iterations`` products with a 256 × 256 identity.
+
+    One costs about 3 µs for one row.
+    """
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
