@@ -109,10 +109,10 @@ class Settings:
         maximum=3600,
     )
     version_policy: str = _setting(
-        "latest:2",
+        "latest:1",
         _SERVED,
         "which versions of a model are served besides the labelled ones: latest:N, all or specific:1,3",
-        "the newest, and the one to go back to at once",
+        "older ones cost memory and answer nobody, unless a label means them",
     )
     load: tuple[str, ...] = _setting(
         (),
