@@ -1,0 +1,1 @@
+"""Message classes and their types, written by ``scripts/protos`` from the ``.proto`` files; never edited by hand."""
