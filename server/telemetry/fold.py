@@ -1,0 +1,122 @@
+"""Adds the new entries of a block's rings to a bank of totals, vectorised. Pure: the clock is an argument.
+
+The writer calls it on the bank that it is about to make current, a reader on its own copy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rapide.server.telemetry import bins
+from rapide.server.telemetry.version_block import (
+    ARRIVALS,
+    BATCHES,
+    FINISHED,
+    HOURS,
+    QUEUED,
+    RUNS,
+    SECONDS,
+    TOTALS,
+    WINDOWS_S,
+    Block,
+    ring_slice,
+)
+from rapide.server.telemetry.vocabulary import CODES, PROTOCOLS
+
+_DURATION_EDGES = np.array(bins.DURATION_EDGES_S)
+_GAP_EDGES = np.array(bins.GAP_EDGES_S)
+_ROW_EDGES = np.array(bins.ROW_EDGES)
+_PAYLOAD_EDGES = np.array(bins.PAYLOAD_EDGES_BYTES)
+_DURATION_BINS = len(_DURATION_EDGES) + 1
+_MONDAY_HOURS = 72
+"""The epoch began on a Thursday: three days after a Monday."""
+
+
+def fold(totals: Block, block: Block, cursors: tuple[int, int, int, int], wall_offset_s: float) -> None:
+    """Brings ``totals`` up to ``cursors``. ``wall_offset_s``: epoch seconds minus monotonic seconds."""
+    start = [int(number) for number in totals["folded"]]
+    if cursors[ARRIVALS] > start[ARRIVALS]:
+        instants = ring_slice(block["arrival_s"], start[ARRIVALS], cursors[ARRIVALS])
+        rows = ring_slice(block["arrival_rows"], start[ARRIVALS], cursors[ARRIVALS])
+        _fold_arrivals(totals, instants, wall_offset_s, first=start[ARRIVALS] == 0)
+        totals["rows"] += _histogram(_ROW_EDGES, rows)
+        totals["rows_sum"] += rows.sum()
+    if cursors[FINISHED] > start[FINISHED]:
+        _fold_finished(totals, ring_slice(block["finished"], start[FINISHED], cursors[FINISHED]))
+    if cursors[BATCHES] > start[BATCHES]:
+        _fold_batches(totals, ring_slice(block["batches"], start[BATCHES], cursors[BATCHES]))
+    if cursors[QUEUED] > start[QUEUED]:
+        waits = ring_slice(block["queue_s"], start[QUEUED], cursors[QUEUED])
+        totals["queue"] += _histogram(_DURATION_EDGES, waits)
+        totals["queue_sum_s"] += waits.sum()
+    totals["folded"] = cursors
+
+
+def _histogram(edges: bins.Floats, values: Block) -> bins.Counts:
+    return np.bincount(bins.bin_of(edges, values), minlength=len(edges) + 1)
+
+
+def _fold_arrivals(totals: Block, instants: Block, wall_offset_s: float, *, first: bool) -> None:
+    previous = instants[0] if first else totals["last_arrival_s"]
+    gaps = np.diff(instants, prepend=previous).clip(min=0.0)
+    if first:
+        totals["first_arrival_s"] = instants[0]
+        gaps = gaps[1:]
+    totals["gap"] += _histogram(_GAP_EDGES, gaps)
+    totals["gap_sum_s"] += gaps.sum()
+    totals["last_arrival_s"] = instants[-1]
+    for index, width_s in enumerate(WINDOWS_S):
+        _fold_windows(totals, index, np.floor(instants / width_s))
+    seconds, counts = np.unique(np.floor(instants + wall_offset_s), return_counts=True)
+    hours = (seconds // 3600 + _MONDAY_HOURS).astype(np.int64) % HOURS
+    totals["hour_of_week"] += np.bincount(hours, weights=counts, minlength=HOURS)
+    places = seconds.astype(np.int64) % SECONDS
+    known = totals["second"][places] == seconds
+    totals["second_count"][places] = np.where(known, totals["second_count"][places], 0) + counts
+    totals["second"][places] = seconds
+
+
+def _fold_windows(totals: Block, index: int, windows: bins.Floats) -> None:
+    """Counts arrivals per window. The last window may still grow, so it stays open until a later one begins."""
+    seen, counts = np.unique(windows, return_counts=True)
+    if totals["open_window_count"][index]:
+        if seen[0] == totals["open_window"][index]:
+            counts[0] += int(totals["open_window_count"][index])
+        else:
+            counts = np.concatenate(([int(totals["open_window_count"][index])], counts))
+    totals["open_window"][index] = seen[-1]
+    totals["open_window_count"][index] = counts[-1]
+    totals["burst"][index] += _histogram(_ROW_EDGES, counts[:-1])
+    totals["burst_max"][index] = max(totals["burst_max"][index], counts.max())
+
+
+def _fold_finished(totals: Block, entries: Block) -> None:
+    kinds = entries["kind"].astype(np.int64)
+    codes = kinds >> 3
+    totals["requests"] += np.bincount(codes, minlength=totals["requests"].size).reshape(totals["requests"].shape)
+    protocols = codes // len(CODES) % len(PROTOCOLS)
+    arms = (codes % len(CODES) != 0) * len(PROTOCOLS) + protocols
+    durations = entries["duration_s"]
+    places = arms * _DURATION_BINS + bins.bin_of(_DURATION_EDGES, durations)
+    totals["duration"] += np.bincount(places, minlength=totals["duration"].size).reshape(totals["duration"].shape)
+    sums = totals["duration_sum_s"]
+    sums += np.bincount(arms, weights=durations, minlength=sums.size).reshape(sums.shape)
+    totals["payload"] += _histogram(_PAYLOAD_EDGES, entries["payload_bytes"])
+    totals["payload_sum_bytes"] += entries["payload_bytes"].sum()
+    mix = totals["encodings"]
+    mix += np.bincount(protocols * mix.shape[1] + (kinds & 7), minlength=mix.size).reshape(mix.shape)
+
+
+def _fold_batches(totals: Block, entries: Block) -> None:
+    places = bins.bin_of(_ROW_EDGES, entries["rows"])
+    table = totals["by_batch_rows"]
+    table[:, RUNS] += np.bincount(places, minlength=len(table))
+    for column, field in enumerate(("requests", "rows", "compute_s", "input_s", "output_s"), start=RUNS + 1):
+        table[:, column] += np.bincount(places, weights=entries[field], minlength=len(table))
+    totals["compute"] += _histogram(_DURATION_EDGES, entries["compute_s"])
+    totals["reasons"] += np.bincount(entries["reason"].astype(np.int64), minlength=len(totals["reasons"]))
+
+
+def empty_totals() -> Block:
+    """Totals of nothing: shape (), dtype ``TOTALS``."""
+    return np.zeros((), dtype=TOTALS)

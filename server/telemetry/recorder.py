@@ -1,0 +1,289 @@
+"""Records what happens to one model version, from the hot path, into the worker's slot file.
+
+Every method is called on the event loop's thread and costs a few hundred nanoseconds: it appends to a ring and
+moves a cursor; ``version_block`` explains the rest.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from rapide.server.context import CallContext
+from rapide.server.telemetry.fold import fold
+from rapide.server.telemetry.version_block import (
+    ARRIVALS,
+    BATCH_ENTRY,
+    BATCHES,
+    BLOCK,
+    FINISHED,
+    FINISHED_ENTRY,
+    FOLD_EVERY,
+    HEAD,
+    IN_FLIGHT,
+    QUEUED,
+    RECENT,
+    RING,
+    STATE,
+    WAITING_REQUESTS,
+    WAITING_ROWS,
+    Block,
+    offset_of,
+    pack_kind,
+)
+from rapide.server.telemetry.vocabulary import CODES, ENCODINGS, OTHER, PROTOCOLS, STATES, index_of
+
+_RECENT_MASK: Final = RECENT - 1
+_RING_MASK: Final = RING - 1
+_FINISHED_BYTES: Final = FINISHED_ENTRY.itemsize
+_BATCH_BYTES: Final = BATCH_ENTRY.itemsize
+_BULK_WAITS: Final = FOLD_EVERY
+"""Queue times of one batch are written in pieces of this size, so that none is overwritten before it is folded."""
+
+
+class Finished(NamedTuple):
+    """One finished request, for the access log and the tracers. Durations in seconds; times are monotonic."""
+
+    context: CallContext
+    model: str
+    version: str
+    code: str
+    duration_s: float
+    rows: int
+    queue_s: float
+    compute_s: float
+
+
+Observer = Callable[[Finished], None]
+
+
+class Recorder:
+    """One model version in one worker. Made by ``Telemetry.recorder``; one writer, no locks."""
+
+    __slots__ = (
+        "_arrival_n",
+        "_arrival_rows",
+        "_arrival_s",
+        "_banks",
+        "_batch_n",
+        "_batches",
+        "_block",
+        "_cells",
+        "_cursors",
+        "_finished",
+        "_finished_n",
+        "_fold_arrivals_at",
+        "_fold_batches_at",
+        "_fold_finished_at",
+        "_fold_waits_at",
+        "_gauges",
+        "_in_flight",
+        "_kinds",
+        "_observers",
+        "_pack_batch",
+        "_pack_finished",
+        "_queue_n",
+        "_queue_s",
+        "_reasons",
+        "_sequence",
+        "_wall_offset_s",
+        "model",
+        "version",
+    )
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        digest: str,
+        memory: memoryview,
+        observers: list[Observer],
+        wall_offset_s: Callable[[], float],
+    ) -> None:
+        """``memory`` is a version block, perhaps a forerunner's; ``observers`` may change while requests run."""
+        self.model = model
+        self.version = version
+        self._observers = observers
+        self._wall_offset_s = wall_offset_s
+        self._block: Block = np.frombuffer(memory, dtype=BLOCK, count=1).reshape(())
+        self._banks = tuple(self._block["banks"][index : index + 1] for index in range(2))
+        self._cells = tuple(bank.view("f8") for bank in self._banks)
+        cursor_bytes = _head_offset("cursors")
+        gauge_bytes = _head_offset("gauges")
+        self._sequence = memory[:8].cast("Q")
+        self._cursors = memory[cursor_bytes : cursor_bytes + 32].cast("Q")
+        self._gauges = memory[gauge_bytes : gauge_bytes + 32].cast("q")
+        self._arrival_s = _ring(memory, "arrival_s").cast("d")
+        self._arrival_rows = _ring(memory, "arrival_rows").cast("I")
+        self._queue_s = _ring(memory, "queue_s").cast("d")
+        self._finished = _ring(memory, "finished")
+        self._batches = _ring(memory, "batches")
+        self._pack_finished = struct.Struct("<dQII").pack_into
+        self._pack_batch = struct.Struct("<dddIIQ").pack_into
+        self._arrival_n, self._finished_n, self._batch_n, self._queue_n = self._cursors.tolist()
+        self._kinds: dict[tuple[str, str, str, str], int] = {}
+        self._reasons: dict[str, int] = {}
+        self._in_flight = 0
+        self._gauges[IN_FLIGHT] = self._gauges[WAITING_REQUESTS] = self._gauges[WAITING_ROWS] = 0
+        self._gauges[STATE] = 0
+        self._block["head"]["digest"] = digest.encode()
+        self.fold()
+
+    def arrival(self, now_s: float, rows: int) -> None:
+        """A request of ``rows`` was admitted at ``now_s`` (``time.monotonic``); instants must not go back."""
+        number = self._arrival_n
+        place = number & _RECENT_MASK
+        self._arrival_s[place] = now_s
+        self._arrival_rows[place] = rows
+        self._arrival_n = number = number + 1
+        self._cursors[ARRIVALS] = number
+        if number == self._fold_arrivals_at:
+            self.fold()
+
+    def finished(
+        self,
+        context: CallContext,
+        code: str,
+        duration_s: float,
+        rows: int,
+        queue_s: float = 0.0,
+        compute_s: float = 0.0,
+    ) -> None:
+        """A request ended, answered or refused: ``code`` is "ok" or the domain error in snake case.
+
+        ``queue_s`` and ``compute_s`` are for the access log and the traces of this one request; the metrics have
+        theirs from ``batch``.
+        """
+        answered = context.answered_by
+        names = (code, context.protocol, context.encoding, answered.label if answered else "")
+        kind = self._kinds.get(names)
+        if kind is None:
+            kind = self._new_kind(names)
+        number = self._finished_n
+        self._pack_finished(
+            self._finished,
+            (number & _RING_MASK) * _FINISHED_BYTES,
+            duration_s,
+            context.payload_bytes,
+            kind,
+            rows,
+        )
+        self._finished_n = number = number + 1
+        self._cursors[FINISHED] = number
+        if number == self._fold_finished_at:
+            self.fold()
+        if self._observers:
+            entry = Finished(context, self.model, self.version, code, duration_s, rows, queue_s, compute_s)
+            for observer in self._observers:
+                observer(entry)
+
+    def batch(
+        self,
+        requests: int,
+        rows: int,
+        queue_s: Sequence[float],
+        compute_s: float,
+        reason: str,
+        input_s: float = 0.0,
+        output_s: float = 0.0,
+    ) -> None:
+        """The model ran once: ``queue_s`` has each request's wait, ``compute_s`` the time inside the runtime,
+        ``input_s`` and ``output_s`` those of joining inputs and dividing outputs. Only runs that succeeded."""
+        number = self._batch_n
+        index = self._reasons.get(reason)
+        if index is None:
+            index = self._new_reason(reason)
+        place = (number & _RING_MASK) * _BATCH_BYTES
+        self._pack_batch(self._batches, place, compute_s, input_s, output_s, requests, rows, index)
+        self._batch_n = number = number + 1
+        self._cursors[BATCHES] = number
+        if number == self._fold_batches_at:
+            self.fold()
+        if len(queue_s) > _BULK_WAITS:
+            for start in range(0, len(queue_s), _BULK_WAITS):
+                self._waits(queue_s[start : start + _BULK_WAITS])
+        else:
+            self._waits(queue_s)
+
+    def in_flight(self, delta: int) -> None:
+        """Requests admitted and not yet finished: +1, −1."""
+        self._in_flight = self._gauges[IN_FLIGHT] = self._in_flight + delta
+
+    def waiting(self, requests: int, rows: int) -> None:
+        """What stands in the queue now. Called when it changed, at most once per loop tick."""
+        self._gauges[WAITING_REQUESTS] = requests
+        self._gauges[WAITING_ROWS] = rows
+
+    def state(self, state: str) -> None:
+        """One of ``vocabulary.STATES``: what this worker does with the version."""
+        self._gauges[STATE] = STATES.index(state)
+
+    def fold(self) -> None:
+        """Adds what is new in the rings to the totals. Called by itself; see ``version_block``."""
+        sequence = self._sequence[0]
+        fresh = (sequence + 1) & 1
+        self._cells[fresh][:] = self._cells[sequence & 1]
+        cursors = (self._arrival_n, self._finished_n, self._batch_n, self._queue_n)
+        fold(self._banks[fresh].reshape(()), self._block, cursors, self._wall_offset_s())
+        self._sequence[0] = sequence + 1
+        self._fold_arrivals_at = self._arrival_n + FOLD_EVERY
+        self._fold_finished_at = self._finished_n + FOLD_EVERY
+        self._fold_batches_at = self._batch_n + FOLD_EVERY
+        self._fold_waits_at = self._queue_n + FOLD_EVERY
+
+    def _waits(self, queue_s: Sequence[float]) -> None:
+        number = self._queue_n
+        ring = self._queue_s
+        after = number + len(queue_s)
+        if after > self._fold_waits_at:
+            self.fold()
+        for wait_s in queue_s:
+            ring[number & _RECENT_MASK] = wait_s
+            number += 1
+        self._queue_n = number
+        self._cursors[QUEUED] = number
+
+    def _new_kind(self, names: tuple[str, str, str, str]) -> int:
+        code, protocol, encoding, label = names
+        kind = pack_kind(
+            _name_index(self._block["head"]["labels"], label),
+            index_of(PROTOCOLS, protocol),
+            index_of(CODES, code),
+            index_of(ENCODINGS, encoding),
+        )
+        self._kinds[names] = kind
+        return kind
+
+    def _new_reason(self, reason: str) -> int:
+        index = _name_index(self._block["head"]["reasons"], reason)
+        self._reasons[reason] = index
+        return index
+
+
+def _head_offset(field: str) -> int:
+    fields = HEAD.fields
+    assert fields is not None  # noqa: S101 - HEAD is structured
+    return int(fields[field][1])
+
+
+def _ring(memory: memoryview, field: str) -> memoryview:
+    start = offset_of(field)
+    return memory[start : start + BLOCK[field].itemsize]
+
+
+def _name_index(table: Block, name: str) -> int:
+    """The row of ``name``, entered if there is room; else that of "other", the last. Row 0 is the empty name."""
+    wanted = name.encode()[: table.dtype.itemsize]
+    for index in range(1, len(table) - 1):
+        if not wanted:
+            return 0
+        if table[index] == wanted:
+            return index
+        if not table[index]:
+            table[index] = wanted
+            return index
+    table[len(table) - 1] = OTHER.encode()
+    return len(table) - 1
