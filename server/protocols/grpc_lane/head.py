@@ -1,0 +1,121 @@
+"""The head of a call: what a gRPC request's header fields mean (doc/PROTOCOL-HTTP2.md, "Requests").
+
+Made once per distinct header block (http2/header_blocks.py), so everything that can be worked out from the fields
+alone is worked out here: which method, how long, which encoding, what the caller says about itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rapide.server.protocols.http2.faults import StreamFault
+from rapide.server.protocols.http2.frames import ErrorCode
+from rapide.server.protocols.http2.header_blocks import Headers
+
+_TIMEOUT_UNITS_S = {
+    ord("H"): 3600.0,
+    ord("M"): 60.0,
+    ord("S"): 1.0,
+    ord("m"): 1e-3,
+    ord("u"): 1e-6,
+    ord("n"): 1e-9,
+}
+_MAX_TIMEOUT_DIGITS = 8
+_CONNECTION_FIELDS = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+"""Meaningless on HTTP/2, and a way to smuggle requests through proxies (RFC 9113, 8.2.2)."""
+_PSEUDO_FIELDS = frozenset({b":method", b":scheme", b":path", b":authority"})
+_NAME_OCTETS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True, slots=True)
+class CallHead:
+    """One call's head.
+
+    ``refusal`` is set where the call can only be answered with an HTTP status (not gRPC at all).
+    """
+
+    path: str
+    timeout_s: float | None
+    """None: the caller set no deadline."""
+    bad_timeout: str
+    """The text of a ``grpc-timeout`` that cannot be read; empty where all is well."""
+    encoding: bytes
+    accepts: frozenset[bytes]
+    metadata: Mapping[str, str | bytes]
+    """The other fields: text, or bytes for names ending in ``-bin``; a repeated name keeps its values joined by
+    commas, as HTTP joins them."""
+    refusal: int
+    """An HTTP status, or 0."""
+
+
+def interpret_head(fields: Headers) -> CallHead:
+    """What ``fields`` mean. Raises StreamFault(PROTOCOL_ERROR) for what HTTP/2 calls malformed (8.1.1)."""
+    pseudo, regular = split_fields(fields)
+    get = regular.get
+    timeout_s, bad_timeout = parse_timeout(get(b"grpc-timeout"))
+    return CallHead(
+        path=pseudo[b":path"].decode("ascii", "replace"),
+        timeout_s=timeout_s,
+        bad_timeout=bad_timeout,
+        encoding=get(b"grpc-encoding", b"identity"),
+        accepts=frozenset(name.strip() for name in get(b"grpc-accept-encoding", b"identity").split(b",")),
+        metadata={name.decode(): _metadata_value(name, value) for name, value in regular.items()},
+        refusal=_refusal(pseudo[b":method"], get(b"content-type", b"")),
+    )
+
+
+def split_fields(fields: Headers) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+    """Pseudo fields and regular fields of a request. Raises StreamFault for a malformed list."""
+    pseudo: dict[bytes, bytes] = {}
+    regular: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name[:1] == b":":
+            if regular or name in pseudo or name not in _PSEUDO_FIELDS:
+                raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"pseudo field {name[:32]!r} in a wrong place")
+            pseudo[name] = value
+            continue
+        if not name or not _NAME_OCTETS.issuperset(name) or name in _CONNECTION_FIELDS:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"field name {name[:32]!r}")
+        if name == b"te" and value != b"trailers":
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "te is something else than trailers")
+        if b"\0" in value or b"\n" in value or b"\r" in value:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"control characters in field {name[:32]!r}")
+        regular[name] = regular[name] + b"," + value if name in regular else value
+    if not pseudo.get(b":path") or b":method" not in pseudo or b":scheme" not in pseudo:
+        raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a request needs :method, :scheme and :path")
+    return pseudo, regular
+
+
+def parse_timeout(text: bytes | None) -> tuple[float | None, str]:
+    """Seconds of a ``grpc-timeout`` (up to eight digits and a unit), and the text itself where it is malformed."""
+    if text is None:
+        return None, ""
+    unit_s = _TIMEOUT_UNITS_S.get(text[-1]) if text else None
+    digits = text[:-1]
+    if unit_s is None or not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS:
+        return None, text[:32].decode("ascii", "replace") or "(empty)"
+    return int(digits) * unit_s, ""
+
+
+def _refusal(method: bytes, content_type: bytes) -> int:
+    if method != b"POST":
+        return 405
+    if content_type != b"application/grpc" and not content_type.startswith(
+        (b"application/grpc+", b"application/grpc;")
+    ):
+        return 415
+    return 0
+
+
+def _metadata_value(name: bytes, value: bytes) -> str | bytes:
+    if not name.endswith(b"-bin"):
+        return value.decode("latin-1")
+    try:
+        return base64.b64decode(value.split(b",")[0] + b"==", validate=False)
+    except binascii.Error:
+        return value
