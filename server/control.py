@@ -131,7 +131,6 @@ class VersionFailure:
 
     model: str
     version: int
-    digest: str | None
     reason: str
 
 
@@ -140,14 +139,12 @@ class VersionFailure:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first message: who the worker is, and the state to begin with (to be prepared as ``round``)."""
+    """The first message: who the worker is. A Prepare follows."""
 
     slot: int
     workers: int
     settings: dict[str, Any]
-    """``Settings.to_json()``, with the ports and the state folder resolved."""
-    round: int
-    state: ServerState
+    """``Settings.to_json()``, with the address, the ports and the state folder resolved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Switch to what was prepared as ``round``. The first one also opens the doors."""
+    """Switch to what was prepared as ``round``. A worker's first one also opens its doors."""
 
     round: int
 
@@ -177,6 +174,11 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Describe:
+    """Asks what is served, with an example call of each model: for the banner."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Unready now; stop accepting after ``grace_s``; finish within ``drain_s``; exit 0. Sent again, it hurries."""
 
@@ -189,7 +191,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The answer to Start and Prepare: without failures, Commit is certain to succeed."""
+    """The answer to Prepare: without failures, Commit is certain to succeed."""
 
     round: int
     versions: list[VersionFailure] = field(default_factory=list)
@@ -200,6 +202,25 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class Committed:
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model as the banner shows it."""
+
+    name: str
+    versions: list[int]
+    labels: list[str]
+    """As people write them: ``stable=2``, ``canary=3:10%``."""
+    path: str
+    """Where to POST ``body``."""
+    body: str
+    """JSON made from the model's real inputs; empty if no example could be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    models: list[ServedModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +238,18 @@ class Apply:
     change: Change
 
 
-Message = Start | Prepare | Commit | Abort | Applied | Drain | Prepared | Committed | Failed | Apply
+Order = Start | Prepare | Commit | Abort | Applied | Describe | Drain
+"""What the supervisor sends."""
+Report = Prepared | Committed | Described | Failed | Apply
+"""What a worker sends."""
+Message = Order | Report
 
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Start, Prepare, Commit, Abort, Applied, Drain, Prepared, Committed, Failed, Apply,
+        Start, Prepare, Commit, Abort, Applied, Describe, Drain, Prepared, Committed, Described, Failed, Apply,
         LoadModel, UnloadModel, RegisterRegion, UnregisterRegion, UpdateTrace, UpdateLog,
-        ServerState, Failure, VersionFailure,
+        ServerState, Failure, VersionFailure, ServedModel,
     )
 }  # fmt: skip
 _TAG = "$"

@@ -25,7 +25,7 @@ STATES = st.builds(
 FAILURES = st.builds(control.Failure, error=st.just("Conflict"), message=st.text(), hint=st.text())
 ROUNDS = st.integers(0, 10**6)
 MESSAGES = st.one_of(
-    st.builds(control.Start, slot=ROUNDS, workers=ROUNDS, settings=SETTINGS, round=ROUNDS, state=STATES),
+    st.builds(control.Start, slot=ROUNDS, workers=ROUNDS, settings=SETTINGS),
     st.builds(control.Prepare, round=ROUNDS, state=STATES),
     st.builds(control.Commit, round=ROUNDS),
     st.builds(control.Applied, call=ROUNDS, failure=st.none() | FAILURES),
@@ -38,7 +38,6 @@ MESSAGES = st.one_of(
                 control.VersionFailure,
                 model=st.text(),
                 version=ROUNDS,
-                digest=st.none() | st.text(),
                 reason=st.text(),
             )
         ),
