@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from rapide.server.repository.fields import FieldError, Fields, parse_object
+from rapide.server.repository.layout import LABEL_NAME
 from rapide.server.repository.times import format_time, parse_time
 
 SCHEMA = 1
@@ -87,7 +88,7 @@ class Activation:
         return cls(
             time=instant,
             model=fields.text("model"),
-            labels={label: LabelTarget.read(target) for label, target in fields.fields("labels").items()},
+            labels=_read_labels(fields.fields("labels")),
             removed=fields.texts("removed"),
             who=fields.text("who", ""),
             why=fields.text("why", ""),
@@ -102,15 +103,18 @@ class ActivationLog:
     problems: tuple[str, ...] = ()
 
 
-def parse_log(content: bytes) -> ActivationLog:
-    """Never raises: what cannot be read is a problem of the log."""
+def parse_log(content: bytes, model: str) -> ActivationLog:
+    """The log of ``model``. Never raises: what cannot be read is a problem of the log."""
     *lines, tail = content.split(b"\n")
     entries: list[Activation] = []
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                entries.append(Activation.from_line(line))
+                entry = Activation.from_line(line)
+                if entry.model != model:
+                    raise FieldError(f"it is about model {entry.model[:64]!r}")
+                entries.append(entry)
             except FieldError as error:
                 problems.append(f"line {number} is passed over: {error}")
     if tail:
@@ -127,3 +131,10 @@ def labels_at(log: Iterable[Activation], time: datetime | None = None) -> dict[s
             for label in entry.removed:
                 labels.pop(label, None)
     return dict(sorted(labels.items()))
+
+
+def _read_labels(fields: Fields) -> dict[str, LabelTarget]:
+    for label in fields.raw:
+        if LABEL_NAME.fullmatch(label) is None:
+            raise FieldError(f"{label[:64]!r} cannot name a label")
+    return {label: LabelTarget.read(target) for label, target in fields.items()}

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 
 from rapide.server.errors import BrokenVersion, RapideError
 from rapide.server.repository.fields import FieldError, Fields, parse_object
+from rapide.server.repository.files import read_regular
 from rapide.server.repository.layout import MANIFEST_FILE, MODEL_FILE, is_model_name, is_safe_relative
 from rapide.server.repository.times import parse_time
 from rapide.server.signature import Signature
@@ -207,8 +208,6 @@ class Manifest:
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:
         """Raises FieldError, as ``from_json`` does, also for what is no JSON object at all."""
-        if len(content) > MAX_MANIFEST_BYTES:
-            raise FieldError(f"it is longer than {MAX_MANIFEST_BYTES} bytes")
         return cls.from_json(parse_object(content))
 
 
@@ -218,8 +217,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises BrokenVersion, saying what is wrong, for one that cannot be read.
     """
     try:
-        with (folder / MANIFEST_FILE).open("rb") as file:
-            content = file.read(MAX_MANIFEST_BYTES + 1)
+        content = read_regular(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
