@@ -4,13 +4,13 @@ A version is *broken* once a worker failed to load it; it stays so until its fil
 rescan. ``healthy`` turns what the repository says into what can be served, in the light of what is being served:
 
 - a broken version is left out, so that the policy chooses the next best;
-- where a version that is being served became broken or unreadable in place, the loaded one stays;
+- where the files of a version that is being served were replaced by broken ones, the loaded one stays;
 - a label that moved to a broken version keeps meaning what it meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,37 +52,30 @@ class BrokenVersions:
         )
 
     def healthy(self, snapshot: RepositorySnapshot, served: ServingPlan) -> RepositorySnapshot:
-        """``snapshot`` as far as it can be served, completed by what is ``served`` and must not go."""
-        unreadable = {(problem.model, problem.version) for problem in snapshot.problems}
+        """``snapshot`` without what is broken, and with what is ``served`` in its place."""
         before = {model.name: model for model in served.models}
-        models: dict[str, ModelEntry] = {}
-        for name in sorted({*snapshot.models, *(model for model, _ in unreadable if model in before)}):
-            entry = snapshot.models.get(name, ModelEntry(name, {}, {}))
-            kept = self._model(entry, before.get(name, PlannedModel(name, (), {})), unreadable)
-            if kept.versions:
-                models[name] = kept
-        return RepositorySnapshot(models, snapshot.problems)
+        models = {
+            name: self._model(entry, before.get(name, PlannedModel(name, (), {})))
+            for name, entry in snapshot.models.items()
+        }
+        return RepositorySnapshot(
+            {name: model for name, model in models.items() if model.versions}, snapshot.problems
+        )
 
-    def _model(
-        self, entry: ModelEntry, before: PlannedModel, unreadable: set[tuple[str, int | None]]
-    ) -> ModelEntry:
-        name = entry.name
+    def _model(self, entry: ModelEntry, before: PlannedModel) -> ModelEntry:
         broken = {
-            version: found
+            version
             for version, found in entry.versions.items()
-            if (name, version, found.revision) in self.reasons
+            if (entry.name, version, found.revision) in self.reasons
         }
         versions = {version: found for version, found in entry.versions.items() if version not in broken}
         for served in before.versions:
-            amiss = served.version in broken or (name, served.version) in unreadable or (name, None) in unreadable
-            if amiss and served.version not in versions and _key(served) not in self.reasons:
+            if served.version in broken and _key(served) not in self.reasons:
                 versions[served.version] = _entry(served)
         labels = {
             label: _target(target, before.labels.get(label), versions, broken)
             for label, target in entry.labels.items()
         }
-        if (name, None) in unreadable:
-            labels = {**before.labels, **labels}
         return replace(entry, versions=dict(sorted(versions.items())), labels=labels)
 
 
@@ -112,7 +105,7 @@ def _target(
     target: LabelTarget,
     meant: LabelTarget | None,
     versions: Mapping[int, VersionEntry],
-    broken: Mapping[int, VersionEntry],
+    broken: Collection[int],
 ) -> LabelTarget:
     """``target``, or what the label meant before where ``target`` is broken and that is still there."""
     if target.version in broken and target.version not in versions and meant and meant.version in versions:

@@ -49,8 +49,6 @@ def shown(goal: ServingPlan) -> dict[str, list[str]]:
 
 
 NOTHING = ServingPlan()
-UNREADABLE_2 = (Problem("a", 2, "manifest.json is cut off"),)
-UNREADABLE_A = (Problem("a", None, "permission denied"),)
 
 
 @pytest.mark.parametrize(
@@ -77,27 +75,6 @@ UNREADABLE_A = (Problem("a", None, "permission denied"),)
             planned(snapshot(entry("a", 1, "r1"))),
             {"a": ["1r1"]},
             id="a version broken in place stays as it was loaded",
-        ),
-        pytest.param(
-            snapshot(entry("a", 1), problems=UNREADABLE_2),
-            [],
-            planned(snapshot(entry("a", 1), entry("a", 2))),
-            {"a": ["2r1"]},
-            id="a version that became unreadable stays",
-        ),
-        pytest.param(
-            snapshot(entry("b", 1), problems=UNREADABLE_A),
-            [],
-            planned(snapshot(entry("a", 1), entry("b", 1), labels={"stable": 1})),
-            {"a": ["1r1", "stable=1"], "b": ["1r1"]},
-            id="a model that became unreadable stays with its labels",
-        ),
-        pytest.param(
-            snapshot(entry("a", 1), problems=UNREADABLE_2),
-            [],
-            planned(snapshot(entry("a", 1))),
-            {"a": ["1r1"]},
-            id="an unreadable version that never served is left out",
         ),
         pytest.param(
             snapshot(entry("a", 1), entry("a", 2), entry("a", 3), labels={"stable": 3}),
