@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from rapide.server.signature import DataType
@@ -68,7 +67,15 @@ def _floats(values: Sequence[Any], datatype: DataType) -> Array:
 
 
 def _float_range(datatype: DataType) -> str:
-    return f"a number between ±{float(ml_dtypes.finfo(NUMPY_DTYPES[datatype]).max):.4g}"
+    return f"a number between ±{_LARGEST[datatype]}"
+
+
+_LARGEST = {
+    DataType.FP16: "65504",
+    DataType.BF16: "3.39e38",
+    DataType.FP32: "3.403e38",
+    DataType.FP64: "1.798e308",
+}
 
 
 def _integers(values: Sequence[Any], datatype: DataType) -> Array:

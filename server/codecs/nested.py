@@ -68,4 +68,4 @@ def _wrong_nesting(items: list[Any], shape: tuple[int, ...], level: int, what: s
     item = items[position]
     got = f"one of {len(item)}" if type(item) is list else described(item)
     where = f" at index {index_of(position, shape[:level])}" if level else ""
-    return InvalidRequest(f"{what}: its shape {list(shape)} needs a list of {size}{where}, got {got}")
+    return InvalidRequest(f"{what}: expected a list of {size}{where}, got {got} (the shape is {list(shape)})")
