@@ -1,0 +1,27 @@
+"""What HTTP and gRPC users have in common."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, ClassVar
+
+from locust import User
+
+from rapide.loadtests.users.plan import Options
+
+_numbers = itertools.count()
+
+
+class PredictionUser(User):
+    """Sends the plan's requests one after another, over and over."""
+
+    abstract = True
+    options: ClassVar[Options]
+    """The run's, set for every user class before the first user starts."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.keys = self.options.keys(next(_numbers))
+
+    def wait_time(self) -> float:
+        return self.options.wait_s
