@@ -5,6 +5,8 @@ The writer calls it on the bank that it is about to make current, a reader on it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rapide.server.telemetry import bins
@@ -16,7 +18,6 @@ from rapide.server.telemetry.version_block import (
     QUEUED,
     RUNS,
     SECONDS,
-    TOTALS,
     WINDOWS_S,
     Block,
     ring_slice,
@@ -28,15 +29,16 @@ _GAP_EDGES = np.array(bins.GAP_EDGES_S)
 _ROW_EDGES = np.array(bins.ROW_EDGES)
 _PAYLOAD_EDGES = np.array(bins.PAYLOAD_EDGES_BYTES)
 _DURATION_BINS = len(_DURATION_EDGES) + 1
+_STAGES = ("compute_s", "input_s", "output_s")
 _MONDAY_HOURS = 72
 """The epoch began on a Thursday: three days after a Monday."""
 
 
-def fold(totals: Block, block: Block, cursors: tuple[int, int, int, int], wall_offset_s: float) -> None:
-    """Brings ``totals`` up to ``cursors``. ``wall_offset_s``: epoch seconds minus monotonic seconds."""
+def fold(totals: Block, block: Block, cursors: Sequence[int], wall_offset_s: float) -> None:
+    """Brings ``totals`` up to ``cursors``, one per ring. ``wall_offset_s``: epoch minus monotonic seconds."""
     start = [int(number) for number in totals["folded"]]
     if cursors[ARRIVALS] > start[ARRIVALS]:
-        instants = ring_slice(block["arrival_s"], start[ARRIVALS], cursors[ARRIVALS])
+        instants = np.maximum.accumulate(ring_slice(block["arrival_s"], start[ARRIVALS], cursors[ARRIVALS]))
         rows = ring_slice(block["arrival_rows"], start[ARRIVALS], cursors[ARRIVALS])
         _fold_arrivals(totals, instants, wall_offset_s, first=start[ARRIVALS] == 0)
         totals["rows"] += _histogram(_ROW_EDGES, rows)
@@ -58,16 +60,27 @@ def _histogram(edges: bins.Floats, values: Block) -> bins.Counts:
 
 def _fold_arrivals(totals: Block, instants: Block, wall_offset_s: float, *, first: bool) -> None:
     previous = instants[0] if first else totals["last_arrival_s"]
-    gaps = np.diff(instants, prepend=previous).clip(min=0.0)
+    gaps = np.diff(instants, prepend=previous)
     if first:
         totals["first_arrival_s"] = instants[0]
         gaps = gaps[1:]
+    np.maximum(gaps, 0.0, out=gaps)
     totals["gap"] += _histogram(_GAP_EDGES, gaps)
     totals["gap_sum_s"] += gaps.sum()
     totals["last_arrival_s"] = instants[-1]
     for index, width_s in enumerate(WINDOWS_S):
-        _fold_windows(totals, index, np.floor(instants / width_s))
-    seconds, counts = np.unique(np.floor(instants + wall_offset_s), return_counts=True)
+        _fold_windows(totals, index, *_runs(np.floor(instants / width_s)))
+    _fold_calendar(totals, *_runs(np.floor(instants + wall_offset_s)))
+
+
+def _runs(numbers: bins.Floats) -> tuple[bins.Floats, bins.Counts]:
+    """Distinct numbers and how often each comes, for numbers that do not go back. Like ``np.unique``, unsorted."""
+    ends = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]), len(numbers) - 1)
+    return numbers[ends], np.diff(ends, prepend=-1)
+
+
+def _fold_calendar(totals: Block, seconds: bins.Floats, counts: bins.Counts) -> None:
+    """The curve over the week, and the ring of the last seconds."""
     hours = (seconds // 3600 + _MONDAY_HOURS).astype(np.int64) % HOURS
     totals["hour_of_week"] += np.bincount(hours, weights=counts, minlength=HOURS)
     places = seconds.astype(np.int64) % SECONDS
@@ -76,15 +89,15 @@ def _fold_arrivals(totals: Block, instants: Block, wall_offset_s: float, *, firs
     totals["second"][places] = seconds
 
 
-def _fold_windows(totals: Block, index: int, windows: bins.Floats) -> None:
+def _fold_windows(totals: Block, index: int, windows: bins.Floats, counts: bins.Counts) -> None:
     """Counts arrivals per window. The last window may still grow, so it stays open until a later one begins."""
-    seen, counts = np.unique(windows, return_counts=True)
     if totals["open_window_count"][index]:
-        if seen[0] == totals["open_window"][index]:
-            counts[0] += int(totals["open_window_count"][index])
+        carried = int(totals["open_window_count"][index])
+        if windows[0] == totals["open_window"][index]:
+            counts[0] += carried
         else:
-            counts = np.concatenate(([int(totals["open_window_count"][index])], counts))
-    totals["open_window"][index] = seen[-1]
+            counts = np.concatenate(([carried], counts))
+    totals["open_window"][index] = windows[-1]
     totals["open_window_count"][index] = counts[-1]
     totals["burst"][index] += _histogram(_ROW_EDGES, counts[:-1])
     totals["burst_max"][index] = max(totals["burst_max"][index], counts.max())
@@ -111,12 +124,10 @@ def _fold_batches(totals: Block, entries: Block) -> None:
     places = bins.bin_of(_ROW_EDGES, entries["rows"])
     table = totals["by_batch_rows"]
     table[:, RUNS] += np.bincount(places, minlength=len(table))
-    for column, field in enumerate(("requests", "rows", "compute_s", "input_s", "output_s"), start=RUNS + 1):
+    for column, field in enumerate(("requests", "rows", *_STAGES), start=RUNS + 1):
         table[:, column] += np.bincount(places, weights=entries[field], minlength=len(table))
+    requests = entries["requests"].astype(np.float64)
+    for index, field in enumerate(_STAGES):
+        totals["request_stages_s"][index] += requests @ entries[field]
     totals["compute"] += _histogram(_DURATION_EDGES, entries["compute_s"])
     totals["reasons"] += np.bincount(entries["reason"].astype(np.int64), minlength=len(totals["reasons"]))
-
-
-def empty_totals() -> Block:
-    """Totals of nothing: shape (), dtype ``TOTALS``."""
-    return np.zeros((), dtype=TOTALS)

@@ -26,7 +26,7 @@ class ProcessFacts:
 
 
 def started_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot; −1 if there is none. With the id, it names a process."""
+    """When the process started, in clock ticks since boot; −1 if there is none. With the id it names a process."""
     fields = _stat(pid)
     return int(fields[_STARTTIME]) if fields else -1
 

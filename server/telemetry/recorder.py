@@ -40,6 +40,8 @@ _RECENT_MASK: Final = RECENT - 1
 _RING_MASK: Final = RING - 1
 _FINISHED_BYTES: Final = FINISHED_ENTRY.itemsize
 _BATCH_BYTES: Final = BATCH_ENTRY.itemsize
+_FOLD_EARLY: Final = (0, FOLD_EVERY // 2, FOLD_EVERY // 4, FOLD_EVERY // 4 * 3)
+"""How much earlier each ring folds the first time: they fold in turn, four short stalls instead of a long one."""
 _BULK_WAITS: Final = FOLD_EVERY
 """Queue times of one batch are written in pieces of this size, so that none is overwritten before it is folded."""
 
@@ -53,8 +55,6 @@ class Finished(NamedTuple):
     code: str
     duration_s: float
     rows: int
-    queue_s: float
-    compute_s: float
 
 
 Observer = Callable[[Finished], None]
@@ -75,10 +75,8 @@ class Recorder:
         "_cursors",
         "_finished",
         "_finished_n",
-        "_fold_arrivals_at",
-        "_fold_batches_at",
-        "_fold_finished_at",
-        "_fold_waits_at",
+        "_fold_at",
+        "_folded",
         "_gauges",
         "_in_flight",
         "_kinds",
@@ -126,11 +124,15 @@ class Recorder:
         self._arrival_n, self._finished_n, self._batch_n, self._queue_n = self._cursors.tolist()
         self._kinds: dict[tuple[str, str, str, str], int] = {}
         self._reasons: dict[str, int] = {}
+        self._fold_at = [0, 0, 0, 0]
         self._in_flight = 0
         self._gauges[IN_FLIGHT] = self._gauges[WAITING_REQUESTS] = self._gauges[WAITING_ROWS] = 0
         self._gauges[STATE] = 0
         self._block["head"]["digest"] = digest.encode()
+        current = self._block["banks"][self._sequence[0] & 1]["folded"]
+        self._folded = [int(cursor) for cursor in current]
         self.fold()
+        self._fold_at = [at - early for at, early in zip(self._fold_at, _FOLD_EARLY, strict=True)]
 
     def arrival(self, now_s: float, rows: int) -> None:
         """A request of ``rows`` was admitted at ``now_s`` (``time.monotonic``); instants must not go back."""
@@ -140,8 +142,8 @@ class Recorder:
         self._arrival_rows[place] = rows
         self._arrival_n = number = number + 1
         self._cursors[ARRIVALS] = number
-        if number == self._fold_arrivals_at:
-            self.fold()
+        if number == self._fold_at[ARRIVALS]:
+            self._fold_ring(ARRIVALS)
 
     def finished(
         self,
@@ -149,13 +151,11 @@ class Recorder:
         code: str,
         duration_s: float,
         rows: int,
-        queue_s: float = 0.0,
-        compute_s: float = 0.0,
     ) -> None:
         """A request ended, answered or refused: ``code`` is "ok" or the domain error in snake case.
 
-        ``queue_s`` and ``compute_s`` are for the access log and the traces of this one request; the metrics have
-        theirs from ``batch``.
+        The context's ``queue_s`` and ``compute_s`` serve the access log and the traces; metrics have theirs from
+        ``batch``.
         """
         answered = context.answered_by
         names = (code, context.protocol, context.encoding, answered.label if answered else "")
@@ -173,10 +173,10 @@ class Recorder:
         )
         self._finished_n = number = number + 1
         self._cursors[FINISHED] = number
-        if number == self._fold_finished_at:
-            self.fold()
+        if number == self._fold_at[FINISHED]:
+            self._fold_ring(FINISHED)
         if self._observers:
-            entry = Finished(context, self.model, self.version, code, duration_s, rows, queue_s, compute_s)
+            entry = Finished(context, self.model, self.version, code, duration_s, rows)
             for observer in self._observers:
                 observer(entry)
 
@@ -200,8 +200,8 @@ class Recorder:
         self._pack_batch(self._batches, place, compute_s, input_s, output_s, requests, rows, index)
         self._batch_n = number = number + 1
         self._cursors[BATCHES] = number
-        if number == self._fold_batches_at:
-            self.fold()
+        if number == self._fold_at[BATCHES]:
+            self._fold_ring(BATCHES)
         if len(queue_s) > _BULK_WAITS:
             for start in range(0, len(queue_s), _BULK_WAITS):
                 self._waits(queue_s[start : start + _BULK_WAITS])
@@ -222,24 +222,26 @@ class Recorder:
         self._gauges[STATE] = STATES.index(state)
 
     def fold(self) -> None:
-        """Adds what is new in the rings to the totals. Called by itself; see ``version_block``."""
+        """Adds what is new in all rings to the totals. Called by itself; see ``version_block``."""
+        for ring in (ARRIVALS, FINISHED, BATCHES, QUEUED):
+            self._fold_ring(ring)
+
+    def _fold_ring(self, ring: int) -> None:
+        cursor = (self._arrival_n, self._finished_n, self._batch_n, self._queue_n)[ring]
         sequence = self._sequence[0]
         fresh = (sequence + 1) & 1
         self._cells[fresh][:] = self._cells[sequence & 1]
-        cursors = (self._arrival_n, self._finished_n, self._batch_n, self._queue_n)
-        fold(self._banks[fresh].reshape(()), self._block, cursors, self._wall_offset_s())
+        self._folded[ring] = cursor
+        fold(self._banks[fresh].reshape(()), self._block, self._folded, self._wall_offset_s())
         self._sequence[0] = sequence + 1
-        self._fold_arrivals_at = self._arrival_n + FOLD_EVERY
-        self._fold_finished_at = self._finished_n + FOLD_EVERY
-        self._fold_batches_at = self._batch_n + FOLD_EVERY
-        self._fold_waits_at = self._queue_n + FOLD_EVERY
+        self._fold_at[ring] = cursor + FOLD_EVERY
 
     def _waits(self, queue_s: Sequence[float]) -> None:
         number = self._queue_n
         ring = self._queue_s
         after = number + len(queue_s)
-        if after > self._fold_waits_at:
-            self.fold()
+        if after > self._fold_at[QUEUED]:
+            self._fold_ring(QUEUED)
         for wait_s in queue_s:
             ring[number & _RECENT_MASK] = wait_s
             number += 1

@@ -3,10 +3,10 @@
 Theory. A request must cost a few hundred nanoseconds to record, from Python, and yet end in a dozen histograms
 that any process can read at any time, also after the writer was killed. So a request only appends a few numbers to
 *rings* and moves a cursor (the cursor last: what it covers is complete). Every ``FOLD_EVERY`` entries the writer
-*folds* what is new into totals, vectorised (``fold.py``). Totals are kept in two banks: the fold copies the current
-bank onto the other, adds to it, and makes it current by one 8-byte write of ``sequence``. A reader therefore finds
-a whole bank and, between the bank's ``folded`` cursors and the live ones, the entries that are not yet in it; it
-folds those into its own copy by the same function and has the exact figures of this instant.
+*folds* what is new into totals, vectorised (``fold.py``). Totals are kept in two banks: the fold copies the
+current bank onto the other, adds to it, and makes it current by one 8-byte write of ``sequence``. A reader
+therefore finds a whole bank and, between the bank's ``folded`` cursors and the live ones, the entries that are not
+yet in it; it folds those into its own copy by the same function and has the exact figures of this instant.
 
 Invariants: only the owner writes; ``sequence`` only grows, and its lowest bit names the current bank; entries
 between ``folded`` and ``cursors`` are never overwritten while ``sequence`` stands, since a ring holds at least
@@ -71,12 +71,14 @@ TOTALS: Final = np.dtype(
         ("compute", "f8", len(bins.DURATION_EDGES_S) + 1),
         ("reasons", "f8", REASONS),
         ("by_batch_rows", "f8", (len(bins.ROW_EDGES) + 1, 6)),
+        ("request_stages_s", "f8", 3),
     ]
 )
 """All cells are float64: counts are exact up to 2**53, and a whole bank adds and copies as one vector."""
 
 RUNS, REQUESTS, ROWS, COMPUTE_S, INPUT_S, OUTPUT_S = range(6)
-"""Columns of ``by_batch_rows``."""
+"""Columns of ``by_batch_rows``. ``request_stages_s`` has the last three once per *request* of each batch, as
+Triton counts them."""
 
 FINISHED_ENTRY: Final = np.dtype(
     [("duration_s", "<f8"), ("payload_bytes", "<u8"), ("kind", "<u4"), ("rows", "<u4")]
