@@ -31,6 +31,13 @@ class CallContext:
     """``protobuf-raw``, ``protobuf-typed``, ``json``, ``json+binary`` or ``named``: for the usage profile."""
     answered_by: AnsweredBy | None = None
 
+    # What became of it, for telemetry: filled by the service.
+    rows: int = 0
+    queue_s: float = 0.0
+    """Between being admitted and its batch's start."""
+    compute_s: float = 0.0
+    """Of the run that answered it, which other requests may have shared."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnsweredBy:
