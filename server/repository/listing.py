@@ -197,10 +197,9 @@ def _list_version(version: int, entry: os.DirEntry[str], root: str) -> VersionLi
 def _files(folder: str, prefix: str, root: str, depth: int) -> Iterator[Stamp]:
     for entry in _visible(folder):
         stamp = _stamp(entry, root, prefix)
+        yield stamp
         if stamp.kind == "folder" and depth and not entry.is_symlink():
             yield from _files(entry.path, f"{stamp.name}/", root, depth - 1)
-        else:
-            yield stamp
 
 
 def _visible(folder: str) -> Iterable[os.DirEntry[str]]:

@@ -129,9 +129,9 @@ class _Scan:
         else:
             last_good = before.entry if before is not None else None
             try:
-                entry = _read_version(model, listing, path, at_rest=unchanged or self._is_first)
-                if last_good is not None and last_good.manifest is not None and entry.manifest is None:
-                    raise BrokenVersion(f"{MANIFEST_FILE} is missing")
+                had_manifest = last_good is not None and last_good.manifest is not None
+                at_rest = unchanged or self._is_first
+                entry = _read_version(model, listing, path, had_manifest=had_manifest, at_rest=at_rest)
                 known = _Version(listing.files, entry)
             except BrokenVersion as error:
                 known = _Version(listing.files, last_good, error.message)
@@ -157,13 +157,15 @@ class _Scan:
         return labels
 
 
-def _read_version(model: str, listing: VersionListing, path: Path, *, at_rest: bool) -> VersionEntry:
+def _read_version(
+    model: str, listing: VersionListing, path: Path, *, had_manifest: bool, at_rest: bool
+) -> VersionEntry:
     """Raises BrokenVersion for what cannot be served, _Unsettled for what may still be written to."""
     if listing.fault:
         raise BrokenVersion(listing.fault)
     stamps = {stamp.name: stamp for stamp in listing.files}
     manifest = None
-    if MANIFEST_FILE in stamps:
+    if had_manifest or MANIFEST_FILE in stamps:
         _check_regular(stamps, MANIFEST_FILE)
         manifest = read_manifest(path.parent)
     if manifest is not None:

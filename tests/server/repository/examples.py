@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rapide.server.repository.activations import Activation, LabelTarget
 from rapide.server.repository.manifest import FileRecord, Manifest
 from rapide.server.repository.publisher import ManifestBuilder, publish
-from rapide.server.repository.snapshot import ModelEntry, VersionEntry
+from rapide.server.repository.snapshot import ModelEntry, RepositorySnapshot, VersionEntry
 from rapide.server.signature import DataType, Signature, TensorSpec
 
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -69,6 +69,22 @@ def entry(model: str, version: int, digest: str | None = None) -> VersionEntry:
 
 def model_entry(name: str, versions: list[int], labels: Mapping[str, LabelTarget] | None = None) -> ModelEntry:
     return ModelEntry(name, {version: entry(name, version) for version in sorted(versions)}, labels or {})
+
+
+def versions(snapshot: RepositorySnapshot) -> dict[str, list[int]]:
+    return {name: list(model.versions) for name, model in snapshot.models.items()}
+
+
+def problems(snapshot: RepositorySnapshot) -> list[str]:
+    return [str(problem) for problem in snapshot.problems]
+
+
+def unlocked(path: Path) -> Path:
+    """``path`` made writable, with its folder."""
+    path.parent.chmod(0o755)
+    if path.exists() and not path.is_symlink():
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return path
 
 
 VERSIONS = st.integers(1, 6)
