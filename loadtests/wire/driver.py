@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,9 +112,12 @@ class ClosedLoop:
 class OpenLoop:
     """Requests at the times ``due_s`` (seconds from the start), each on the lane with the fewest in flight."""
 
-    def __init__(self, lanes: Sequence[Lane], due_s: Sequence[float]) -> None:
+    def __init__(
+        self, lanes: Sequence[Lane], due_s: Sequence[float], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._lanes = lanes
         self._due_s = due_s
+        self._clock = clock
         self._sent = 0
         self._open = len(due_s)
         self._start_s = 0.0
@@ -127,11 +130,11 @@ class OpenLoop:
     def start(self) -> None:
         for lane in self._lanes:
             lane.answered = self._answered
-        self._start_s = time.perf_counter()
+        self._start_s = self._clock()
         self._tick()
 
     def _tick(self) -> None:
-        now_s = time.perf_counter() - self._start_s
+        now_s = self._clock() - self._start_s
         while self._sent < len(self._due_s) and self._due_s[self._sent] <= now_s:
             self.late_s.append(now_s - self._due_s[self._sent])
             number, self._sent = self._sent, self._sent + 1
@@ -142,7 +145,7 @@ class OpenLoop:
 
     def _answered(self, number: int, well: bool) -> None:
         if well:
-            self.times_s[number] = time.perf_counter() - self._start_s - self._due_s[number]
+            self.times_s[number] = self._clock() - self._start_s - self._due_s[number]
         self._open -= 1
         if not self._open and not self.finished.done():
             self.finished.set_result(None)

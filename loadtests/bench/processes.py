@@ -1,0 +1,121 @@
+"""Server processes under measurement: pinned to a core, waited for, weighed, stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVER_CORE, GENERATOR_CORE = 0, 1
+READY_WITHIN_S = 60.0
+STOPPED_WITHIN_S = 30.0
+
+
+class NotReady(RuntimeError):
+    """A server ended, or did not answer in time; the message holds what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One process's memory. PSS shares what several processes map among them; RSS counts it in each."""
+
+    role: str
+    rss_mib: float
+    pss_mib: float
+
+
+def pin_generator() -> bool:
+    """Pins this process, and what it starts from now, to the generator's core. False where there is one core."""
+    if not _two_cores():
+        return False
+    os.sched_setaffinity(0, {GENERATOR_CORE})
+    return True
+
+
+def pinned(command: Sequence[str]) -> list[str]:
+    """``command``, pinned to the server's core where there are two."""
+    if not _two_cores() or shutil.which("taskset") is None:
+        return list(command)
+    return ["taskset", "-c", str(SERVER_CORE), *command]
+
+
+def _two_cores() -> bool:
+    return (os.cpu_count() or 1) > max(SERVER_CORE, GENERATOR_CORE)
+
+
+def free_port() -> int:
+    """A port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """A started server. Use as a context manager; it is stopped, and killed if it does not stop."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._log = log
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")}
+        self.started_s = time.perf_counter()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                pinned(command), stdout=output, stderr=subprocess.STDOUT, env=environment, stdin=subprocess.DEVNULL
+            )
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def wait_until(self, is_ready: Callable[[], bool]) -> float:
+        """Seconds from the start of the process until ``is_ready``. Raises NotReady."""
+        while not is_ready():
+            if self._process.poll() is not None:
+                raise NotReady(f"ended with code {self._process.returncode}:\n{self._log.read_text()[-2000:]}")
+            if time.perf_counter() - self.started_s > READY_WITHIN_S:
+                raise NotReady(f"not ready after {READY_WITHIN_S:g} s:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.002)
+        return time.perf_counter() - self.started_s
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def memory(self) -> list[Memory]:
+        """The process and its descendants: ``process`` alone, or ``supervisor`` and ``worker`` for each child."""
+        pids = [self._process.pid, *_descendants(self._process.pid)]
+        roles = ["process"] if len(pids) == 1 else ["supervisor", *["worker"] * (len(pids) - 1)]
+        return [_memory(role, pid) for role, pid in zip(roles, pids, strict=True)]
+
+
+def port_answers(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return children + [below for child in children for below in _descendants(child)]
+
+
+def _memory(role: str, pid: int) -> Memory:
+    sizes_kib = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, _, size = line.partition(":")
+        sizes_kib[name] = int(size.split()[0])
+    return Memory(role, sizes_kib["Rss"] / 1024, sizes_kib["Pss"] / 1024)

@@ -1,0 +1,335 @@
+"""The generator's connections, fed by hand: whole, byte by byte, with trailing data, and with what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import hpack
+import pytest
+
+from rapide.loadtests.wire import driver
+from rapide.loadtests.wire import http_lane as lanes
+from rapide.loadtests.wire.driver import ClosedLoop, OpenLoop, summary
+from rapide.loadtests.wire.grpc_lane import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    GrpcLane,
+    frame,
+    message_frame,
+    request_headers,
+)
+from rapide.loadtests.wire.http_lane import HttpLane, request_bytes
+from rapide.loadtests.wire.lane import Answered
+
+
+class FakeTransport:
+    """Keeps what is written."""
+
+    def __init__(self, lane: Any) -> None:
+        self.lane = lane
+        self.written = b""
+        lane.connection_made(self)
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def abort(self) -> None:
+        self.lane.connection_lost(None)
+
+    def take(self) -> bytes:
+        written, self.written = self.written, b""
+        return written
+
+
+def grpc_lane(message: bytes = b"request") -> tuple[GrpcLane, FakeTransport, list[tuple[int, bool]]]:
+    lane = GrpcLane(request_headers("/service/Method", "host:1"), message)
+    return lane, FakeTransport(lane), watch(lane)
+
+
+def http_lane() -> tuple[HttpLane, FakeTransport, list[tuple[int, bool]]]:
+    lane = HttpLane(b"REQUEST")
+    return lane, FakeTransport(lane), watch(lane)
+
+
+def watch(lane: GrpcLane | HttpLane) -> list[tuple[int, bool]]:
+    answers: list[tuple[int, bool]] = []
+    lane.answered = lambda number, well: answers.append((number, well))
+    return answers
+
+
+def answer(encoder: hpack.Encoder, stream: int, status: str = "0") -> bytes:
+    """Headers, one message, trailers."""
+    head = encoder.encode([(":status", "200"), ("content-type", "application/grpc")])
+    trailers = encoder.encode([("grpc-status", status)])
+    return (
+        frame(HEADERS, END_HEADERS, stream, head)
+        + frame(DATA, 0, stream, message_frame(b"answer"))
+        + frame(HEADERS, END_HEADERS | END_STREAM, stream, trailers)
+    )
+
+
+def whole(lane: asyncio.Protocol, data: bytes) -> None:
+    lane.data_received(data)
+
+
+def byte_by_byte(lane: asyncio.Protocol, data: bytes) -> None:
+    for index in range(len(data)):
+        lane.data_received(data[index : index + 1])
+
+
+FEEDS = pytest.mark.parametrize("feed", [whole, byte_by_byte])
+Feed = Callable[[asyncio.Protocol, bytes], None]
+
+
+def test_a_request_reads_back_with_a_real_decoder() -> None:
+    lane, transport, _ = grpc_lane(b"hello")
+    transport.take()
+    lane.send(0)
+    block = request_headers("/service/Method", "host:1")
+    assert transport.take() == frame(HEADERS, END_HEADERS, 1, block) + frame(
+        DATA, END_STREAM, 1, b"\x00\x00\x00\x00\x05hello"
+    )
+    fields: list[Any] = list(hpack.Decoder().decode(block))
+    assert fields == [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/service/Method"),
+        (":authority", "host:1"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]
+
+
+def test_the_connection_opens_with_preface_settings_and_a_wide_window() -> None:
+    _, transport, _ = grpc_lane()
+    assert transport.written.startswith(PREFACE + b"\x00\x00\x06" + bytes((SETTINGS,)))
+    assert transport.written[-13:-9] == frame(WINDOW_UPDATE, 0, 0, bytes(4))[:4]
+
+
+@FEEDS
+def test_answers_are_counted_by_their_grpc_status(feed: Feed) -> None:
+    lane, _, answers = grpc_lane()
+    encoder = hpack.Encoder()
+    for number in range(4):
+        lane.send(number)
+    feed(lane, b"".join(answer(encoder, stream, status) for stream, status in ((3, "0"), (1, "3"), (7, "0"))))
+    assert answers == [(1, True), (0, False), (3, True)]
+    assert lane.in_flight == 1
+
+
+@FEEDS
+def test_indexed_trailers_keep_their_meaning_when_the_table_changes(feed: Feed) -> None:
+    """The same bytes mean another status once the server's dynamic table has moved on."""
+    lane, _, answers = grpc_lane()
+    encoder = hpack.Encoder()
+    statuses = ["0", "0", "0", "14", "14", "0", "0", "8", "0"]
+    for number in range(len(statuses)):
+        lane.send(number)
+    feed(lane, b"".join(answer(encoder, 2 * number + 1, status) for number, status in enumerate(statuses)))
+    assert answers == [(number, status == "0") for number, status in enumerate(statuses)]
+
+
+def test_padding_and_priority_are_taken_off() -> None:
+    lane, _, answers = grpc_lane()
+    lane.send(0)
+    block = hpack.Encoder().encode([(":status", "200"), ("grpc-status", "0")])
+    padded = b"\x03" + bytes(5) + block + bytes(3)
+    lane.data_received(frame(HEADERS, END_HEADERS | END_STREAM | PADDED | PRIORITY, 1, padded))
+    assert answers == [(0, True)]
+
+
+def test_pings_and_settings_are_acknowledged() -> None:
+    lane, transport, _ = grpc_lane()
+    transport.take()
+    lane.data_received(frame(SETTINGS, 0, 0, b"") + frame(PING, 0, 0, b"12345678") + frame(SETTINGS, ACK, 0, b""))
+    assert transport.take() == frame(SETTINGS, ACK, 0, b"") + frame(PING, ACK, 0, b"12345678")
+
+
+def test_requests_wait_for_the_servers_window() -> None:
+    lane, transport, answers = grpc_lane(bytes(30_000))
+    transport.take()
+    for number in range(3):
+        lane.send(number)
+    assert len(transport.take()) < 61_000, "two messages of 30 kB fit into 65,535 bytes, a third does not"
+    lane.data_received(frame(WINDOW_UPDATE, 0, 0, (30_000).to_bytes(4, "big")))
+    assert len(transport.take()) > 30_000
+    assert answers == []
+
+
+def test_a_reset_stream_has_failed() -> None:
+    lane, _, answers = grpc_lane()
+    lane.send(0)
+    lane.data_received(frame(RST_STREAM, 0, 1, bytes(4)))
+    assert answers == [(0, False)]
+
+
+@pytest.mark.parametrize("ending", ["closed by us", "goaway"])
+def test_what_is_in_flight_fails_with_its_connection(ending: str) -> None:
+    lane, _, answers = grpc_lane(bytes(60_000))
+    lane.send(0)
+    lane.send(1)  # held back by the window
+    if ending == "goaway":
+        lane.data_received(frame(GOAWAY, 0, 0, bytes(8)))
+    else:
+        lane.close()
+    assert answers == [(0, False), (1, False)]
+    lane.send(2)
+    assert answers[-1] == (2, False), "a closed lane answers at once"
+    assert lane.in_flight == 0
+
+
+def test_long_header_values_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        request_headers("/" + "x" * 200, "host:1")
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+BUSY = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"
+
+
+@FEEDS
+def test_http_requests_take_turns(feed: Feed) -> None:
+    lane, transport, answers = http_lane()
+    for number in range(3):
+        lane.send(number)
+    assert transport.take() == b"REQUEST"
+    feed(lane, OK)
+    assert transport.take() == b"REQUEST"
+    feed(lane, BUSY)
+    feed(lane, CHUNKED)
+    assert answers == [(0, True), (1, False), (2, True)]
+    assert lane.in_flight == 0
+
+
+def test_http_sends_the_next_request_once_from_its_callback() -> None:
+    lane, transport, _ = http_lane()
+    lane.answered = lambda number, _well: lane.send(number + 1)
+    lane.send(0)
+    transport.take()
+    lane.data_received(OK)
+    assert transport.take() == b"REQUEST"
+
+
+def test_http_requests_fail_with_their_connection() -> None:
+    lane, _, answers = http_lane()
+    lane.send(0)
+    lane.send(1)
+    lane.close()
+    lane.send(2)
+    assert answers == [(0, False), (1, False), (2, False)]
+
+
+def test_an_http_request_is_complete() -> None:
+    assert request_bytes("h", 1, "/p", {"a": "b"}, b"body") == (
+        b"POST /p HTTP/1.1\r\nhost: h:1\r\ncontent-length: 4\r\na: b\r\n\r\nbody"
+    )
+
+
+class FakeLane:
+    """Answers when told to."""
+
+    def __init__(self) -> None:
+        self.answered: Answered = lambda _number, _well: None
+        self.in_flight = 0
+        self.sent: list[int] = []
+
+    def send(self, number: int) -> None:
+        self.in_flight += 1
+        self.sent.append(number)
+
+    def answer(self, well: bool = True) -> None:
+        self.in_flight -= 1
+        self.answered(self.sent.pop(0), well)
+
+    def close(self) -> None:
+        while self.sent:
+            self.answer(well=False)
+
+
+def test_a_closed_loop_keeps_its_depth() -> None:
+    lanes = [FakeLane(), FakeLane()]
+    loop = ClosedLoop(lanes, depth=3)
+    loop.start()
+    for _ in range(5):
+        lanes[0].answer()
+    assert [lane.in_flight for lane in lanes] == [3, 3]
+    assert len(loop.times_s) == 5
+    loop.forget()
+    lanes[1].answer()
+    assert len(loop.times_s) == 1
+    loop.stop()
+    lanes[0].answer()
+    assert len(loop.times_s) == 1, "nothing counts after the end"
+    assert lanes[0].in_flight == 2
+
+
+async def test_an_open_loop_sends_on_whatever_comes_back() -> None:
+    lanes = [FakeLane(), FakeLane()]
+    loop = OpenLoop(lanes, [0.0, 0.0, 0.0, 0.01])
+    loop.start()
+    while sum(lane.in_flight for lane in lanes) < 4:
+        await asyncio.sleep(0)
+    assert [lane.in_flight for lane in lanes] == [2, 2], "the lane with the fewest takes the next"
+    for lane in lanes:
+        lane.answer()
+        lane.answer(well=lane is lanes[0])
+    await loop.finished
+    assert [time_s is None for time_s in loop.times_s].count(True) == 1
+    assert min(loop.late_s) >= 0
+
+
+async def test_a_stall_is_felt_by_all_who_would_have_come_meanwhile() -> None:
+    """A server that answers nothing for 50 ms: requests due at 0, 10 … 40 ms waited 50, 40 … 10 ms."""
+    now_s = 100.0
+    lane = FakeLane()
+    loop = OpenLoop([lane], [0.0, 0.01, 0.02, 0.03, 0.04], clock=lambda: now_s)
+    loop.start()
+    now_s += 0.05
+    while len(lane.sent) < 5:
+        await asyncio.sleep(0)
+    while lane.sent:
+        lane.answer()
+    assert loop.times_s == pytest.approx([0.05, 0.04, 0.03, 0.02, 0.01])
+    assert loop.late_s == pytest.approx([0.0, 0.04, 0.03, 0.02, 0.01])
+
+
+def test_a_summary_is_exact() -> None:
+    found = summary([index / 1e6 for index in range(1, 101)], failures=2, duration_s=0.5)
+    assert (found.requests, found.failures, found.requests_per_s) == (100, 2, 200)
+    assert found.mean_us == pytest.approx(50.5)
+    assert found.p50_us == pytest.approx(50.5)
+    assert found.p99_us == pytest.approx(99.01)
+    assert found.max_us == pytest.approx(100)
+
+
+async def test_real_sockets_end_to_end() -> None:
+    """Both loops over HTTP against a server of a few lines."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"body"):
+            writer.write(OK)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    opener = lanes.opener("127.0.0.1", port, "/", {}, b"body")
+    async with server:
+        closed = await driver.closed_loop(opener, lanes=2, depth=1, warm_up_s=0.02, duration_s=0.1)
+        opened = await driver.open_loop(opener, lanes=2, rate_per_s=500, warm_up_s=0.02, duration_s=0.1, seed=1)
+    assert closed.requests > 10
+    assert closed.failures == 0
+    assert 30 < opened.requests < 70
+    assert opened.failures == 0
