@@ -24,7 +24,7 @@ from rapide.server.codecs.parameters import (
     shared_region,
     size_parameter,
 )
-from rapide.server.codecs.shapes import element_count
+from rapide.server.codecs.shapes import check_shape
 from rapide.server.errors import InvalidRequest, TooLarge
 from rapide.server.signature import DataType
 from rapide.server.tensors import (
@@ -147,7 +147,7 @@ def _decode_input(
     what = f"input {shown(name)}"
     datatype = _datatype(raw, what)
     shape = _shape(raw, what)
-    element_count(shape, what, limits)
+    check_shape(shape, what, limits)
     parameters = json_parameters(raw, what)
     region = shared_region(parameters, what)
     size = size_parameter(parameters, "binary_data_size", what)

@@ -6,6 +6,7 @@ shared memory belong to neither. Answers are always raw.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from rapide.server.codecs import tensor_bytes
 from rapide.server.codecs.describe import shown
 from rapide.server.codecs.limits import DEFAULT_LIMITS, CodecLimits
 from rapide.server.codecs.parameters import ReadRegion, check_outputs, read_shared, shared_region
-from rapide.server.codecs.shapes import element_count
+from rapide.server.codecs.shapes import check_shape
 from rapide.server.errors import InvalidRequest, TooLarge
 from rapide.server.signature import DataType
 from rapide.server.tensors import (
@@ -171,7 +172,7 @@ def _decode_input(
     except InvalidRequest as error:
         raise InvalidRequest(f"{what}: {error.message}") from None
     shape = tuple(tensor.shape)
-    count = element_count(shape, what, limits)
+    check_shape(shape, what, limits)
     region = shared_region(decode_parameters(tensor.parameters, what), what) if tensor.parameters else None
     if region is not None:
         _refuse_contents(tensor, what, "is in shared memory")
@@ -185,7 +186,7 @@ def _decode_input(
             )
         array = tensor_bytes.to_array(data, datatype, shape, what)
     else:
-        array = _decode_contents(tensor.contents, datatype, count, what).reshape(shape)
+        array = _decode_contents(tensor.contents, datatype, shape, what)
     return InputTensor(name, datatype, array)
 
 
@@ -194,7 +195,9 @@ def _refuse_contents(tensor: pb.ModelInferRequest.InferInputTensor, what: str, w
         raise InvalidRequest(f"{what} {why}; it must not have typed contents too")
 
 
-def _decode_contents(contents: pb.InferTensorContents, datatype: DataType, count: int, what: str) -> Array:
+def _decode_contents(
+    contents: pb.InferTensorContents, datatype: DataType, shape: tuple[int, ...], what: str
+) -> Array:
     field = _CONTENTS_FIELD.get(datatype)
     if field is None:
         raise InvalidRequest(f"{what}: {datatype} has no typed form; send it in raw_input_contents")
@@ -202,13 +205,16 @@ def _decode_contents(contents: pb.InferTensorContents, datatype: DataType, count
     if filled not in ([], [field]):
         raise InvalidRequest(f"{what}: {datatype} elements belong in {field}, got {', '.join(filled)}")
     values = getattr(contents, field)
+    count = math.prod(shape)
     if len(values) != count:
-        raise InvalidRequest(f"{what} has {len(values)} elements in {field}; its shape needs {count}")
+        raise InvalidRequest(
+            f"{what} has {len(values)} elements in {field}; its shape {list(shape)} needs {count}"
+        )
     if datatype is DataType.BYTES:
         array = np.empty(count, dtype=object)
         array[:] = list(values)
-        return array
-    return _narrowed(np.array(values, dtype=_WIDE[field]), datatype, what)
+        return array.reshape(shape)
+    return _narrowed(np.array(values, dtype=_WIDE[field]), datatype, what).reshape(shape)
 
 
 _WIDE = {

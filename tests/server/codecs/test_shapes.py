@@ -5,16 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rapide.server.codecs.limits import DEFAULT_LIMITS, CodecLimits
-from rapide.server.codecs.shapes import element_count
+from rapide.server.codecs.shapes import check_shape
 from rapide.server.errors import InvalidRequest, RapideError, TooLarge
 
 
-@pytest.mark.parametrize(
-    ("shape", "count"),
-    [((), 1), ((5,), 5), ((2, 3), 6), ((0,), 0), ((3, 0, 2), 0), ((1,) * 32, 1), ((2**28,), 2**28)],
-)
-def test_elements_are_counted(shape: tuple[int, ...], count: int) -> None:
-    assert element_count(shape, "input 'x'", DEFAULT_LIMITS) == count
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,), (3, 0, 2), (1,) * 32, (2**28,), (2**28, 0)], ids=str)
+def test_shapes_within_the_bounds_are_accepted(shape: tuple[int, ...]) -> None:
+    check_shape(shape, "input 'x'", DEFAULT_LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -38,10 +35,10 @@ def test_elements_are_counted(shape: tuple[int, ...], count: int) -> None:
 )
 def test_shapes_that_cannot_be_are_refused(shape: tuple[int, ...], error: type[RapideError], message: str) -> None:
     with pytest.raises(error) as raised:
-        element_count(shape, "input 'x'", DEFAULT_LIMITS)
+        check_shape(shape, "input 'x'", DEFAULT_LIMITS)
     assert raised.value.message == message
 
 
 def test_bounds_come_from_the_limits() -> None:
     with pytest.raises(TooLarge, match="at most 4 elements"):
-        element_count((5,), "input 'x'", CodecLimits(max_elements=4))
+        check_shape((5,), "input 'x'", CodecLimits(max_elements=4))
