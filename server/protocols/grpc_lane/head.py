@@ -6,8 +6,6 @@ alone is worked out here: which method, how long, which encoding, what the calle
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,9 +44,8 @@ class CallHead:
     """The text of a ``grpc-timeout`` that cannot be read; empty where all is well."""
     encoding: bytes
     accepts: frozenset[bytes]
-    metadata: Mapping[str, str | bytes]
-    """The other fields: text, or bytes for names ending in ``-bin``; a repeated name keeps its values joined by
-    commas, as HTTP joins them."""
+    metadata: Mapping[str, str]
+    """The regular fields; a repeated name keeps its values joined by commas, as HTTP joins them."""
     refusal: int
     """An HTTP status, or 0."""
 
@@ -64,7 +61,7 @@ def interpret_head(fields: Headers) -> CallHead:
         bad_timeout=bad_timeout,
         encoding=get(b"grpc-encoding", b"identity"),
         accepts=frozenset(name.strip() for name in get(b"grpc-accept-encoding", b"identity").split(b",")),
-        metadata={name.decode(): _metadata_value(name, value) for name, value in regular.items()},
+        metadata={name.decode("latin-1"): value.decode("latin-1") for name, value in regular.items()},
         refusal=_refusal(pseudo[b":method"], get(b"content-type", b"")),
     )
 
@@ -110,12 +107,3 @@ def _refusal(method: bytes, content_type: bytes) -> int:
     ):
         return 415
     return 0
-
-
-def _metadata_value(name: bytes, value: bytes) -> str | bytes:
-    if not name.endswith(b"-bin"):
-        return value.decode("latin-1")
-    try:
-        return base64.b64decode(value.split(b",")[0] + b"==", validate=False)
-    except binascii.Error:
-        return value

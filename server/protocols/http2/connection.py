@@ -150,6 +150,11 @@ class Http2Connection(Generic[Head]):
     def last_stream_id(self) -> int:
         return self._last_stream_id
 
+    @property
+    def is_greeted(self) -> bool:
+        """Whether the peer has sent its preface and SETTINGS."""
+        return self._handlers is not self._first_table
+
     def receive(self, data: bytes, now_s: float) -> list[Event]:
         """What the peer's next bytes mean. Never raises: a fault becomes GOAWAY and ConnectionEnded."""
         events: list[Event] = []
@@ -257,7 +262,7 @@ class Http2Connection(Generic[Head]):
         stream = Stream(stream_id, head, self._peer_window_bytes, limits.stream_window_bytes)
         stream.receiving = not ended
         self._streams[stream_id] = stream
-        events.append(RequestOpened(stream))
+        events.append(RequestOpened(stream, ended))
 
     def _on_later_block(self, stream_id: int, block: bytes, ended: bool, events: list[Event]) -> None:
         self._decoder.fields(block)
@@ -521,12 +526,21 @@ class Http2Connection(Generic[Head]):
             return
         self.ended = True
         self._out.append(frames.goaway(self._last_stream_id, code, reason.encode()))
-        gone = list(self._streams.values())
-        for stream in gone:
-            self._forget(stream)
+        out = self._out.copy()
+        gone = self.abandon()
+        self._out = out
         if events is not None:
             events.extend(StreamGone(stream, code) for stream in gone)
             events.append(ConnectionEnded(code, reason))
+
+    def abandon(self) -> list[Stream]:
+        """The transport is gone: gives the streams that were not answered, and forgets them."""
+        gone = list(self._streams.values())
+        for stream in gone:
+            self._forget(stream)
+        self.ended = True
+        self._out.clear()
+        return gone
 
     def go_away(self) -> None:
         """Announces the end (6.8): the peer should open nothing more; what is on its way is still answered."""

@@ -14,14 +14,13 @@ GRPC = (b"content-type", b"application/grpc")
 def test_a_usual_call() -> None:
     head = interpret_head(
         [*PSEUDO, GRPC, (b"te", b"trailers"), (b"grpc-timeout", b"250m"), (b"x-request-id", b"abc"),
-         (b"grpc-accept-encoding", b"identity, gzip"), (b"trace-bin", b"AQI"), (b"k", b"1"), (b"k", b"2")]
+         (b"grpc-accept-encoding", b"identity, gzip"), (b"k", b"1"), (b"k", b"2")]
     )  # fmt: skip
     assert head.path == "/a.B/C"
     assert head.timeout_s == 0.25
     assert head.encoding == b"identity"
     assert head.accepts == {b"identity", b"gzip"}
     assert head.metadata["x-request-id"] == "abc"
-    assert head.metadata["trace-bin"] == b"\x01\x02"
     assert head.metadata["k"] == "1,2"
     assert head.refusal == 0
 

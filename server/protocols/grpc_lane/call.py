@@ -1,0 +1,249 @@
+"""One call on the lane: from its messages to its answer, through the door that all gRPC servers share.
+
+A call is a small object that owns its stream. It never writes bytes itself: it tells its connection what to send,
+and the connection decides when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from rapide.server.context import CallContext
+from rapide.server.errors import DeadlineExceeded, InvalidRequest, RapideError, TooLarge
+from rapide.server.protocols.callers import answer_headers
+from rapide.server.protocols.grpc_call import Procedure
+from rapide.server.protocols.grpc_door import Failure, GrpcDoor
+from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, MessageReader, frame_message
+from rapide.server.protocols.grpc_lane.head import CallHead
+from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK, trailers, trailers_only
+from rapide.server.protocols.http2.connection import Http2Connection
+from rapide.server.protocols.http2.header_blocks import encode_fields
+from rapide.server.protocols.http2.stream import Stream
+
+INBOX_BYTES = 1 << 20
+"""What a streaming call may hold unread before its peer gets no more credit."""
+_IDENTITY = b"identity"
+
+
+class Line(Protocol):
+    """What a call needs of its connection."""
+
+    http2: Http2Connection[CallHead]
+    door: GrpcDoor
+    max_message_bytes: int
+    compression: bytes
+
+    def hold(self, size_bytes: int) -> None:
+        """Counts bytes of unfinished messages. Raises TooLarge above the connection's bound."""
+
+    def release(self, size_bytes: int) -> None: ...
+
+    def write_soon(self) -> None:
+        """There is something to send."""
+
+    def spawn(self, call: Call) -> asyncio.Task[None]: ...
+
+
+class Call:
+    """What unary and streaming calls have in common."""
+
+    __slots__ = ("_context", "_held_bytes", "_is_headed", "_line", "_procedure", "_reader", "_stream", "task")
+
+    def __init__(self, line: Line, stream: Stream, procedure: Procedure) -> None:
+        head: CallHead = stream.head
+        self._line = line
+        self._stream = stream
+        self._procedure = procedure
+        self._context: CallContext = line.door.context(head.metadata, head.timeout_s)
+        self._reader = MessageReader(line.max_message_bytes, head.encoding)
+        self._held_bytes = 0
+        self._is_headed = False
+        self.task: asyncio.Task[None] | None = None
+
+    def feed(self, buffer: bytes, start: int, end: int, ended: bool) -> None:
+        """More of the request; ``ended``: the last of it."""
+        try:
+            messages = self._reader.feed(buffer, start, end)
+            self._hold(self._reader.waiting_bytes)
+            if ended:
+                self._reader.finish()
+            self.take(messages, ended)
+        except RapideError as error:
+            self.fail(error)
+
+    def take(self, messages: list[bytes], ended: bool) -> None:
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        raise NotImplementedError
+
+    def gone(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._hold(0)
+        if self.task is not None:
+            self.task.cancel()
+
+    def fail(self, error: RapideError) -> None:
+        """Ends the call with a status."""
+        failure = Failure.of(error)
+        more = _octets(failure.trailers)
+        http2, stream = self._line.http2, self._stream
+        if self._is_headed:
+            http2.send_trailers(stream, trailers(failure.code, failure.text) + encode_fields(more))
+        else:
+            metadata = _octets(answer_headers(self._context)) + more
+            http2.send_head(stream, trailers_only(failure.code, failure.text, metadata), end=True)
+        self.gone()
+        self._line.write_soon()
+
+    def _hold(self, size_bytes: int) -> None:
+        change = size_bytes - self._held_bytes
+        self._held_bytes = size_bytes
+        if change > 0:
+            self._line.hold(change)
+        elif change:
+            self._line.release(-change)
+
+    def _encoding(self) -> bytes:
+        """How answers are compressed: as the server is set up, where the caller reads that."""
+        wanted = self._line.compression
+        head: CallHead = self._stream.head
+        return wanted if wanted in head.accepts else _IDENTITY
+
+    def _head_block(self, encoding: bytes) -> bytes:
+        fields = [CONTENT_TYPE, *_octets(answer_headers(self._context))]
+        if encoding != _IDENTITY:
+            fields.append((b"grpc-encoding", encoding))
+        fields.append((b"grpc-accept-encoding", ACCEPT_ENCODING))
+        return encode_fields(fields, status=200)
+
+
+class UnaryCall(Call):
+    """One message for one message."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, line: Line, stream: Stream, procedure: Procedure) -> None:
+        super().__init__(line, stream, procedure)
+        self._given: list[bytes] = []
+
+    def take(self, messages: list[bytes], ended: bool) -> None:
+        self._given += messages
+        if len(self._given) > 1 or (ended and not self._given):
+            came = "more" if self._given else "none"
+            raise InvalidRequest(f"{self._procedure.method.name} takes one message; {came} came")
+        if ended:
+            self.task = self._line.spawn(self)
+
+    async def run(self) -> None:
+        try:
+            async with _until(self._context, self._procedure):
+                answer = await self._line.door.unary(self._procedure, self._context, self._given[0])
+        except TimeoutError:
+            self.fail(DeadlineExceeded("the deadline passed before the call was done"))
+        except RapideError as error:
+            self.fail(error)
+        else:
+            encoding = self._encoding()
+            framed = frame_message(answer, encoding)
+            self._line.http2.respond(self._stream, self._head_block(encoding), framed, OK)
+            self._line.write_soon()
+
+
+class StreamCall(Call):
+    """Many answers, for one message or for many."""
+
+    __slots__ = ("_arrived", "_drained", "_inbox", "_inbox_bytes", "_is_complete")
+
+    def __init__(self, line: Line, stream: Stream, procedure: Procedure) -> None:
+        super().__init__(line, stream, procedure)
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
+        self._is_complete = False
+        self._arrived = asyncio.Event()
+        self._drained = asyncio.Event()
+        self.task = line.spawn(self)
+
+    def take(self, messages: list[bytes], ended: bool) -> None:
+        self._inbox.extend(messages)
+        self._inbox_bytes += sum(map(len, messages))
+        self._is_complete = ended
+        if self._inbox_bytes > INBOX_BYTES:
+            self._stream.paused = True
+        self._arrived.set()
+
+    def drained(self) -> None:
+        """What waited for the peer's window has been sent."""
+        self._drained.set()
+
+    async def run(self) -> None:
+        try:
+            async with _until(self._context, self._procedure):
+                await self._answer()
+        except TimeoutError:
+            self.fail(DeadlineExceeded("the deadline passed before the call was done"))
+        except RapideError as error:
+            self.fail(error)
+
+    async def _answer(self) -> None:
+        http2, stream, line = self._line.http2, self._stream, self._line
+        encoding = self._encoding()
+        http2.send_head(stream, self._head_block(encoding))
+        self._is_headed = True
+        line.write_soon()
+        given = self._messages() if self._procedure.method.client_streaming else await self._only_message()
+        answers = line.door.stream(self._procedure, self._context, given)
+        async with aclosing(answers):  # type: ignore[type-var]  # an async generator behind its interface
+            async for answer in answers:
+                self._drained.clear()
+                is_sent = http2.send_data(stream, frame_message(answer, encoding))
+                line.write_soon()
+                if not is_sent:
+                    await self._drained.wait()
+        http2.send_trailers(stream, OK)
+        line.write_soon()
+
+    async def _messages(self) -> AsyncIterator[bytes]:
+        while True:
+            while self._inbox:
+                message = self._inbox.popleft()
+                self._inbox_bytes -= len(message)
+                if self._stream.paused and self._inbox_bytes <= INBOX_BYTES // 2:
+                    self._line.http2.resume(self._stream)
+                    self._line.write_soon()
+                yield message
+            if self._is_complete:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _only_message(self) -> bytes:
+        messages = self._messages()
+        async for message in messages:
+            return message
+        raise InvalidRequest(f"{self._procedure.method.name} takes one message; none came")
+
+
+def _until(context: CallContext, procedure: Procedure) -> asyncio.Timeout:
+    """Bounds a call by its deadline, unless the engine does that (``infers``)."""
+    if procedure.infers or context.deadline_s == float("inf"):
+        return asyncio.timeout(None)
+    return asyncio.timeout(max(0.0, context.deadline_s - time.monotonic()))
+
+
+def _octets(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode(), value.encode("ascii", "replace")) for name, value in fields)
+
+
+def bound_held(held_bytes: int, bound_bytes: int) -> None:
+    """Raises TooLarge where one connection would hold too much of unfinished messages."""
+    if held_bytes > bound_bytes:
+        raise TooLarge(
+            f"{held_bytes} bytes of unfinished messages are on this connection; at most {bound_bytes} are held",
+            hint="Send large messages one after the other.",
+        )

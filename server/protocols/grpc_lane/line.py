@@ -1,0 +1,272 @@
+"""One client's connection on the lane: asyncio's bytes on one side, HTTP/2 events and calls on the other.
+
+Everything that one read brings is parsed before anything is answered, and everything that is to be sent in one
+turn of the event loop leaves in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from rapide.server.errors import InvalidRequest, Unimplemented
+from rapide.server.protocols.grpc_call import Procedure
+from rapide.server.protocols.grpc_door import Failure, GrpcDoor
+from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held
+from rapide.server.protocols.grpc_lane.head import CallHead, interpret_head
+from rapide.server.protocols.grpc_lane.options import LaneOptions
+from rapide.server.protocols.grpc_lane.trailers import trailers_only
+from rapide.server.protocols.http2.connection import Http2Connection
+from rapide.server.protocols.http2.events import (
+    ConnectionEnded,
+    DataArrived,
+    Event,
+    PingAnswered,
+    QueueDrained,
+    RequestEnded,
+    RequestOpened,
+    StreamGone,
+)
+from rapide.server.protocols.http2.header_blocks import encode_fields
+from rapide.server.protocols.http2.stream import Stream
+
+_log = logging.getLogger(__name__)
+_DRAIN_PING = b"draining"
+_ALIVE_PING = b"areyouok"
+
+
+class LaneConnection(asyncio.Protocol):
+    """See ``call.Line`` for what calls use of it."""
+
+    def __init__(
+        self,
+        door: GrpcDoor,
+        procedures: dict[str, Procedure],
+        known_heads: dict[bytes, CallHead],
+        options: LaneOptions,
+        connections: set[LaneConnection],
+        clock: Callable[[], float],
+    ) -> None:
+        self.door = door
+        self.max_message_bytes = options.max_message_bytes
+        self.compression = options.compression.encode()
+        self._procedures = procedures
+        self._options = options
+        self._connections = connections
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        # the connection's life
+        self.http2: Http2Connection[CallHead] = Http2Connection(interpret_head, known_heads, options.http2)
+        self._transport: asyncio.Transport | None = None
+        self._opened_s = self._heard_s = clock()
+        self._blocked_since_s: float | None = None
+        self._asked_alive_s: float | None = None
+        self._is_draining = False
+        self._is_aged = False
+        self._held_bytes = 0
+        self._is_write_due = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- asyncio's side ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        self._write()
+
+    def data_received(self, data: bytes) -> None:
+        now_s = self._clock()
+        self._heard_s = now_s
+        for event in self.http2.receive(data, now_s):
+            _ON_EVENT[type(event)](self, event)
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
+        self._connections.discard(self)
+        self._transport = None
+        for stream in self.http2.abandon():
+            self._forget(stream)
+
+    def pause_writing(self) -> None:
+        # A peer that does not read its answers gets no more of its questions read: memory stays bounded.
+        self._blocked_since_s = self._clock()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._blocked_since_s = None
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    # -- what calls use ----------------------------------------------------------------------------------------
+
+    def hold(self, size_bytes: int) -> None:
+        self._held_bytes += size_bytes
+        bound_held(self._held_bytes, self._options.max_held_bytes)
+
+    def release(self, size_bytes: int) -> None:
+        self._held_bytes -= size_bytes
+
+    def write_soon(self) -> None:
+        if not self._is_write_due:
+            self._is_write_due = True
+            self._loop.call_soon(self._write)
+
+    def spawn(self, call: Call) -> asyncio.Task[None]:
+        task = self._loop.create_task(call.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a call ended in a way that it never should", exc_info=error)
+
+    def _write(self) -> None:
+        self._is_write_due = False
+        transport = self._transport
+        if transport is None:
+            return
+        out = self.http2.take_output()
+        if out:
+            transport.write(out)
+        if self.http2.ended or (self._is_draining and not self.http2.active_streams):
+            transport.close()
+
+    # -- HTTP/2's side -----------------------------------------------------------------------------------------
+
+    def _on_opened(self, event: Event) -> None:
+        opened = cast("RequestOpened", event)
+        stream = opened.stream
+        head: CallHead = stream.head
+        procedure = self._procedures.get(head.path)
+        refusal = _refusal(head, procedure)
+        if refusal is not None:
+            self.http2.send_head(stream, refusal, end=True)
+            return
+        assert procedure is not None  # noqa: S101 - _refusal says so
+        if procedure.method.server_streaming:
+            stream.owner = StreamCall(self, stream, procedure)
+            if opened.ended:
+                stream.owner.feed(b"", 0, 0, True)
+        elif opened.ended:
+            self._unary(stream, procedure).feed(b"", 0, 0, True)
+
+    def _on_data(self, event: Event) -> None:
+        arrived = cast("DataArrived", event)
+        stream = arrived.stream
+        call: Call | None = stream.owner
+        if call is None:
+            if not stream.sending:
+                return
+            head: CallHead = stream.head
+            call = self._unary(stream, self._procedures[head.path])
+        call.feed(arrived.buffer, arrived.start, arrived.end, arrived.ended)
+
+    def _on_ended(self, event: Event) -> None:
+        stream = cast("RequestEnded", event).stream
+        call: Call | None = stream.owner
+        if call is None:
+            head: CallHead = stream.head
+            call = self._unary(stream, self._procedures[head.path])
+        call.feed(b"", 0, 0, True)
+
+    def _on_gone(self, event: Event) -> None:
+        self._forget(cast("StreamGone", event).stream)
+
+    def _on_drained(self, event: Event) -> None:
+        owner = cast("QueueDrained", event).stream.owner
+        if isinstance(owner, StreamCall):
+            owner.drained()
+
+    def _on_ping_answered(self, event: Event) -> None:
+        opaque = cast("PingAnswered", event).opaque
+        if opaque == _ALIVE_PING:
+            self._asked_alive_s = None
+        elif opaque == _DRAIN_PING and not self._is_draining:
+            self._is_draining = True
+            self.http2.refuse_new()
+
+    def _on_connection_ended(self, event: Event) -> None:
+        ended = cast("ConnectionEnded", event)
+        if ended.code:
+            _log.info("a gRPC connection was ended: %s", ended.reason)
+
+    def _unary(self, stream: Stream, procedure: Procedure) -> UnaryCall:
+        call = UnaryCall(self, stream, procedure)
+        stream.owner = call
+        return call
+
+    def _forget(self, stream: Stream) -> None:
+        call: Call | None = stream.owner
+        if call is not None:
+            call.gone()
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def sweep(self, now_s: float) -> None:
+        """Looks after silence, age and a peer that does not read; called now and then by the lane."""
+        options = self._options
+        transport = self._transport
+        if transport is None:
+            return
+        if self._blocked_since_s is not None and now_s - self._blocked_since_s > options.blocked_s:
+            _log.info("a gRPC peer did not read for %.0f s; its connection is closed", options.blocked_s)
+            transport.abort()
+        elif not self.http2.is_greeted and now_s - self._opened_s > options.greeting_s:
+            transport.abort()
+        elif self._asked_alive_s is not None:
+            if now_s - self._asked_alive_s > options.keepalive_timeout_s:
+                transport.abort()
+        elif now_s - self._heard_s > options.keepalive_s:
+            self._asked_alive_s = now_s
+            self.http2.ping(_ALIVE_PING)
+            self._write()
+        elif options.max_age_s and not self._is_aged and now_s - self._opened_s > options.max_age_s:
+            self.drain()
+
+    def drain(self) -> None:
+        """Says goodbye so that no call is lost (RFC 9113, 6.8): announce, wait a round trip, refuse, finish."""
+        if not self._is_aged:
+            self._is_aged = True
+            self.http2.go_away()
+            self.http2.ping(_DRAIN_PING)
+            self._write()
+
+    def abort(self) -> None:
+        """Ends it at once; calls under way are cancelled."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+_OnEvent = Callable[[LaneConnection, Any], None]
+_ON_EVENT: dict[type[Event], _OnEvent] = {
+    RequestOpened: LaneConnection._on_opened,
+    DataArrived: LaneConnection._on_data,
+    RequestEnded: LaneConnection._on_ended,
+    StreamGone: LaneConnection._on_gone,
+    QueueDrained: LaneConnection._on_drained,
+    PingAnswered: LaneConnection._on_ping_answered,
+    ConnectionEnded: LaneConnection._on_connection_ended,
+}
+
+
+def _refusal(head: CallHead, procedure: Procedure | None) -> bytes | None:
+    """The block that ends a call which cannot even begin, or None."""
+    if head.refusal:
+        fields = ((b"allow", b"POST"),) if head.refusal == 405 else ()
+        return encode_fields(fields, status=head.refusal)
+    if procedure is None:
+        failure = Failure.of(Unimplemented(f"method {head.path!r} is not offered here"))
+        return trailers_only(failure.code, failure.text)
+    if head.bad_timeout:
+        failure = Failure.of(
+            InvalidRequest(
+                f"grpc-timeout {head.bad_timeout!r} is malformed; expected up to 8 digits and one of HMSmun"
+            )
+        )
+        return trailers_only(failure.code, failure.text)
+    return None

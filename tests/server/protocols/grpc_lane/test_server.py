@@ -1,0 +1,416 @@
+"""The lane with real gRPC clients: all kinds of calls, large messages, ends of all kinds, hostile peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import pytest
+
+from rapide.proto import open_inference_pb2 as pb
+from rapide.proto import services
+from rapide.server.context import CallContext
+from rapide.server.errors import NotFound
+from rapide.server.protocols.grpc_call import Procedure, parse
+from rapide.server.protocols.grpc_door import GrpcDoor
+from rapide.server.protocols.grpc_lane.options import LaneOptions
+from rapide.server.protocols.grpc_lane.server import LaneServer
+from rapide.server.protocols.http2 import frames
+from rapide.server.protocols.http2.header_blocks import encode_fields
+
+METHODS = {method.name: method for method in services.methods(services.OPEN_INFERENCE)}
+WATCH = next(method for method in services.methods(services.HEALTH) if method.name == "Watch")
+INFER, STREAM, READY = METHODS["ModelInfer"], METHODS["ModelStreamInfer"], METHODS["ModelReady"]
+
+
+class Handlers:
+    """Handlers that need no model: what they saw is what the lane gave them."""
+
+    def __init__(self) -> None:
+        self.contexts: list[CallContext] = []
+        self.started = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def echo(self, _service: Any, context: CallContext, request: Any) -> Any:
+        self.contexts.append(context)
+        return pb.ModelInferResponse(id=request.id, raw_output_contents=request.raw_input_contents)
+
+    async def refuse(self, _service: Any, _context: CallContext, request: Any) -> Any:
+        raise NotFound(f"no model {request.name!r} – 100 % sure", hint="Load it.")
+
+    async def forever(self, _service: Any, _context: CallContext, request: Any) -> Any:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def double(
+        self, _service: Any, _context: CallContext, given: AsyncIterator[bytes]
+    ) -> AsyncIterator[Any]:
+        async for raw in given:
+            request = parse(pb.ModelInferRequest, raw)
+            for _ in range(2):
+                response = pb.ModelInferResponse(id=request.id, raw_output_contents=request.raw_input_contents)
+                yield pb.ModelStreamInferResponse(infer_response=response)
+
+    async def count(self, _service: Any, _context: CallContext, _request: Any) -> AsyncIterator[Any]:
+        for _ in range(3):
+            yield WATCH.response_class(status=1)
+
+    def procedures(self) -> list[Procedure]:
+        return [
+            Procedure(INFER, self.echo),
+            Procedure(READY, self.refuse),
+            Procedure(METHODS["ServerLive"], self.forever),
+            Procedure(STREAM, self.double),
+            Procedure(WATCH, self.count),
+        ]
+
+
+@contextlib.asynccontextmanager
+async def lane(options: LaneOptions | None = None) -> AsyncIterator[tuple[str, Handlers, LaneServer]]:
+    handlers = Handlers()
+    ids = iter(range(1, 1 << 30))
+    door = GrpcDoor(cast("Any", None), lambda: f"made-{next(ids)}")
+    server = LaneServer(door, handlers.procedures(), options)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{port}", handlers, server
+    finally:
+        await server.stop(0.0)
+
+
+def call(channel: Any, method: services.Method, message: Any, **options: Any) -> Any:
+    stub = getattr(channel, method.kind)(
+        method.path,
+        request_serializer=method.request_class.SerializeToString,
+        response_deserializer=method.response_class.FromString,
+    )
+    return stub(message, **options)
+
+
+async def test_a_unary_call_with_metadata_and_deadline() -> None:
+    async with lane() as (address, handlers, _), grpc.aio.insecure_channel(address) as channel:
+        pending = call(
+            channel, INFER, pb.ModelInferRequest(id="7"), timeout=5, metadata=(("x-request-id", "mine"),)
+        )
+        assert (await pending).id == "7"
+        assert ("x-request-id", "mine") in [tuple(item) for item in await pending.initial_metadata()]
+    context = handlers.contexts[0]
+    assert 4 < context.deadline_s - context.received_s <= 5
+
+
+async def test_thousands_of_calls_on_a_few_connections() -> None:
+    async with lane() as (address, _, server):
+        channels = [
+            grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in range(3)
+        ]
+        messages = [pb.ModelInferRequest(id=str(number)) for number in range(3000)]
+        answers = await asyncio.gather(
+            *(call(channels[number % 3], INFER, message) for number, message in enumerate(messages))
+        )
+        assert [answer.id for answer in answers] == [message.id for message in messages]
+        assert len(server.connections) == 3
+        for channel in channels:
+            await channel.close()
+
+
+def test_the_synchronous_client() -> None:
+    async def serve() -> None:
+        async with lane() as (address, _, _server):
+            await asyncio.to_thread(ask, address)
+
+    def ask(address: str) -> None:
+        with grpc.insecure_channel(address) as channel:
+            for number in range(50):
+                assert call(channel, INFER, pb.ModelInferRequest(id=str(number))).id == str(number)
+            assert [answer.status for answer in call(channel, WATCH, WATCH.request_class())] == [1, 1, 1]
+
+    asyncio.run(serve())
+
+
+async def test_an_error_has_code_and_text() -> None:
+    async with lane() as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, READY, READY.request_class(name="m"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert caught.value.details() == "no model 'm' – 100 % sure Load it."
+
+
+async def test_an_unknown_method() -> None:
+    async with lane() as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, METHODS["ModelConfig"], METHODS["ModelConfig"].request_class())
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_garbage_is_an_invalid_argument() -> None:
+    async with lane() as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary(INFER.path)(b"\xff\xff\xff")
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_passed_deadline_ends_the_call_and_its_work() -> None:
+    method = METHODS["ServerLive"]
+    async with lane() as (address, handlers, _server), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, method, method.request_class(), timeout=0.2)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await asyncio.wait_for(handlers.cancelled.wait(), 5)
+
+
+async def test_a_cancelled_call_is_cancelled_here_too() -> None:
+    method = METHODS["ServerLive"]
+    async with lane() as (address, handlers, _server), grpc.aio.insecure_channel(address) as channel:
+        pending = call(channel, method, method.request_class())
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        pending.cancel()
+        await asyncio.wait_for(handlers.cancelled.wait(), 5)
+
+
+async def test_a_stream_of_both_sides_in_turn() -> None:
+    async with lane() as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        stream = call_stream(channel)
+        for number in range(20):
+            await stream.write(pb.ModelInferRequest(id=str(number)))
+            assert [(await stream.read()).infer_response.id for _ in range(2)] == [str(number)] * 2
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+        assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_a_stream_survives_a_slow_reader() -> None:
+    megabyte = b"m" * (1 << 20)
+    async with lane() as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        stream = call_stream(channel)
+
+        async def write() -> None:
+            for number in range(12):
+                await stream.write(pb.ModelInferRequest(id=str(number), raw_input_contents=[megabyte]))
+            await stream.done_writing()
+
+        writing = asyncio.create_task(write())
+        answers = [answer.infer_response async for answer in stream]
+        await writing
+        assert [answer.id for answer in answers] == [str(number // 2) for number in range(24)]
+        assert all(answer.raw_output_contents == [megabyte] for answer in answers)
+
+
+def call_stream(channel: grpc.aio.Channel) -> Any:
+    return cast("Any", channel).stream_stream(
+        STREAM.path,
+        request_serializer=STREAM.request_class.SerializeToString,
+        response_deserializer=STREAM.response_class.FromString,
+    )()
+
+
+UNBOUND = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+@pytest.mark.parametrize("compression", list(grpc.Compression), ids=lambda value: value.name)
+async def test_large_messages(compression: grpc.Compression) -> None:
+    content = bytes(range(256)) * (50 << 12)  # 50 MiB
+    async with lane() as (address, _, _server), grpc.aio.insecure_channel(address, UNBOUND) as channel:
+        answer = await call(
+            channel, INFER, pb.ModelInferRequest(raw_input_contents=[content]), compression=compression
+        )
+        assert answer.raw_output_contents == [content]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "deflate"])
+async def test_compressed_answers(compression: str) -> None:
+    options = LaneOptions(compression=compression)
+    async with lane(options) as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        pending = call(channel, INFER, pb.ModelInferRequest(raw_input_contents=[b"same " * 1000]))
+        assert (await pending).raw_output_contents == [b"same " * 1000]
+        raw = await Raw.connect(address)
+        accepts = (b"grpc-accept-encoding", b"identity," + compression.encode())
+        block = head_block((b"content-type", b"application/grpc"), accepts)
+        raw.writer.write(frames.header_frames(1, block, end_stream=False, max_frame_bytes=16_384))
+        raw.writer.write(frames.frame(frames.DATA, frames.END_STREAM, 1, b"\0\0\0\0\0"))
+        assert b"grpc-encoding" + bytes((len(compression),)) + compression.encode() in await raw.until(
+            b"grpc-status"
+        )
+
+
+async def test_a_message_above_the_bound() -> None:
+    options = LaneOptions(max_message_bytes=1000)
+    async with lane(options) as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, INFER, pb.ModelInferRequest(raw_input_contents=[b"x" * 200_000]))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await call(channel, INFER, pb.ModelInferRequest(id="still"))).id == "still"
+
+
+async def test_stop_lets_calls_finish_and_refuses_new_ones() -> None:
+    method = METHODS["ServerLive"]
+    async with lane() as (address, handlers, server), grpc.aio.insecure_channel(address) as channel:
+        pending = call(channel, method, method.request_class(), timeout=0.3)
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        stopping = asyncio.create_task(server.stop(5.0))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pending
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED, "it lived on until its own end"
+        await asyncio.wait_for(stopping, 2)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, INFER, pb.ModelInferRequest())
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_connections_grow_old_without_a_lost_call() -> None:
+    async with lane() as (address, _, server), grpc.aio.insecure_channel(address) as channel:
+        for number in range(300):
+            if number % 50 == 49:
+                for connection in list(server.connections):
+                    connection.drain()
+            assert (await call(channel, INFER, pb.ModelInferRequest(id=str(number)))).id == str(number)
+
+
+async def test_no_call_leaves_anything_behind() -> None:
+    async with lane() as (address, _, server), grpc.aio.insecure_channel(address) as channel:
+        for _ in range(20):
+            await call(channel, INFER, pb.ModelInferRequest(raw_input_contents=[b"x" * 100_000]))
+        connection = next(iter(server.connections))
+        assert connection.http2.active_streams == 0
+        assert connection._held_bytes == 0
+        assert not connection._tasks
+
+
+class Raw:
+    """A peer that speaks frames by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def connect(cls, address: str) -> Raw:
+        host, port = address.split(":")
+        raw = cls(*await asyncio.open_connection(host, int(port)))
+        raw.writer.write(frames.PREFACE + frames.settings({}))
+        return raw
+
+    async def rest(self, within_s: float = 5.0) -> bytes:
+        """Everything until the server closes."""
+        got = await asyncio.wait_for(self.reader.read(-1), within_s)
+        self.writer.close()
+        return got
+
+    async def until(self, text: bytes, within_s: float = 5.0) -> bytes:
+        """Everything until ``text`` was seen."""
+        got = b""
+        async with asyncio.timeout(within_s):
+            while text not in got:
+                got += await self.reader.read(65_536)
+        self.writer.close()
+        return got
+
+
+def head_block(*more: tuple[bytes, bytes], method: bytes = b"POST") -> bytes:
+    pseudo = [(b":method", method), (b":scheme", b"http"), (b":path", INFER.path.encode())]
+    return encode_fields([*pseudo, *(more or ((b"content-type", b"application/grpc"),))])
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (head_block((b"content-type", b"text/html")), b"\x08\x03415"),
+        (head_block((b"content-type", b"application/grpc"), method=b"GET"), b"\x08\x03405"),
+        (head_block((b"content-type", b"application/grpc"), (b"grpc-timeout", b"soon")), b"malformed"),
+    ],
+    ids=["content type", "method", "timeout"],
+)
+async def test_heads_that_cannot_begin(block: bytes, expected: bytes) -> None:
+    async with lane() as (address, _, _server):
+        raw = await Raw.connect(address)
+        raw.writer.write(frames.header_frames(1, block, end_stream=True, max_frame_bytes=16_384))
+        await raw.until(expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", b"none came"),
+        (b"\0\0\0\0\0" * 2, b"more came"),
+        (b"\0\0\0\0\5x", b"within a message"),
+        (b"\7\0\0\0\0", b"flag 7"),
+    ],
+    ids=["nothing", "two messages", "half a message", "flag"],
+)
+async def test_wrong_numbers_of_messages(data: bytes, text: bytes) -> None:
+    async with lane() as (address, _, _server):
+        raw = await Raw.connect(address)
+        raw.writer.write(frames.header_frames(1, head_block(), end_stream=False, max_frame_bytes=16_384))
+        raw.writer.write(frames.frame(frames.DATA, frames.END_STREAM, 1, data))
+        assert text in await raw.until(b"grpc-message")
+
+
+class TestHostilePeers:
+    """Others on the same lane are served while one misbehaves; what it can make us hold is bounded."""
+
+    async def test_half_open_connections_are_closed(self) -> None:
+        async with lane(LaneOptions(greeting_s=0.05)) as (address, _, server):
+            host, port = address.split(":")
+            silent = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+            for connection in list(server.connections):
+                connection.sweep(connection._opened_s + 1.0)
+            for reader, writer in silent:
+                await asyncio.wait_for(reader.read(-1), 5)
+                writer.close()
+
+    async def test_a_peer_that_reads_nothing_is_left(self) -> None:
+        """It is not read any more once its answers pile up, or refused once its calls do; others are served."""
+        async with lane(LaneOptions(blocked_s=1.0)) as (address, _, server):
+            host, port = address.split(":")
+            with socket.socket() as peer:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                peer.connect((host, int(port)))
+                peer.setblocking(False)
+                flooding = asyncio.create_task(self._flood_with_calls(peer))
+                while not flooding.done() and not any(line._blocked_since_s for line in server.connections):
+                    await asyncio.sleep(0.01)
+                async with grpc.aio.insecure_channel(address) as channel:
+                    assert (await call(channel, INFER, pb.ModelInferRequest(id="other"))).id == "other"
+                for line in list(server.connections):
+                    line.sweep(line._clock() + 2.0)
+                await asyncio.wait_for(flooding, 5)
+
+    @staticmethod
+    async def _flood_with_calls(peer: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            await loop.sock_sendall(peer, frames.PREFACE + frames.settings({}))
+            for stream_id in range(1, 2_000_001, 2):
+                await loop.sock_sendall(
+                    peer,
+                    frames.header_frames(stream_id, head_block(), end_stream=False, max_frame_bytes=16_384)
+                    + frames.frame(frames.DATA, frames.END_STREAM, stream_id, b"\0\0\0\0\0"),
+                )
+
+    async def test_unfinished_messages_are_bounded_together(self) -> None:
+        async with lane(LaneOptions(max_held_bytes=1 << 20)) as (address, _, server):
+            raw = await Raw.connect(address)
+            for stream_id in range(1, 41, 2):
+                raw.writer.write(
+                    frames.header_frames(stream_id, head_block(), end_stream=False, max_frame_bytes=16_384)
+                )
+                for piece in [b"\0\0\x10\0\0" + b"x" * 16_000] + [b"x" * 16_000] * 5:
+                    raw.writer.write(frames.frame(frames.DATA, 0, stream_id, piece))
+            await raw.until(b"unfinished messages")
+            assert all(connection._held_bytes <= 1 << 20 for connection in server.connections)
+
+    async def test_a_silent_peer_is_asked_and_then_left(self) -> None:
+        async with lane(LaneOptions(keepalive_s=10.0, keepalive_timeout_s=1.0)) as (address, _, server):
+            raw = await Raw.connect(address)
+            await asyncio.wait_for(raw.reader.read(1), 5)
+            connection = next(iter(server.connections))
+            connection.sweep(connection._heard_s + 11.0)
+            connection.sweep(connection._heard_s + 13.0)
+            assert frames.ping(b"areyouok") in await raw.rest()
