@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 from rapide.server.control import LINE_LIMIT_BYTES, Message, decode, encode
@@ -30,6 +31,10 @@ class Channel:
 
     def close(self) -> None:
         self._writer.close()
+
+    async def wait_closed(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 async def open_channel(end: socket.socket) -> Channel:

@@ -38,8 +38,10 @@ class ServerState:
 
     plan: dict[str, Any]
     """``ServingPlan.to_json()``: models, versions, labels."""
+    available: dict[str, list[int]] = field(default_factory=dict)
+    """All that the repository offers, loaded or not: model → versions, for the repository index."""
     problems: list[dict[str, Any]] = field(default_factory=list)
-    """Versions that cannot be served and why: ``{"model", "version", "reason"}``, for the repository index."""
+    """What cannot be served and why: ``{"model", "version": int | None, "reason"}``, for index and metrics."""
     regions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Registered system shared memory: name → ``{"key", "offset", "byte_size"}``."""
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -36,7 +36,8 @@ class BrokenVersions:
         return BrokenVersions({key: reason for key, reason in self.reasons.items() if model and key[0] != model})
 
     def problems(self, snapshot: RepositorySnapshot) -> list[Problem]:
-        """All that is amiss: what the repository found, and the broken versions that are still there."""
+        """All that is amiss: what the repository found and does not expect to pass, and the broken versions that
+        are still there."""
         current = {
             (entry.model, entry.version, entry.revision)
             for model in snapshot.models.values()
@@ -47,9 +48,8 @@ class BrokenVersions:
             for (model, version, revision), reason in self.reasons.items()
             if (model, version, revision) in current
         ]
-        return sorted(
-            [*snapshot.problems, *broken], key=lambda found: (found.model, found.version or 0, found.reason)
-        )
+        lasting = [problem for problem in snapshot.problems if not problem.transient]
+        return sorted([*lasting, *broken], key=lambda found: (found.model, found.version or 0))
 
     def healthy(self, snapshot: RepositorySnapshot, served: ServingPlan) -> RepositorySnapshot:
         """``snapshot`` without what is broken, and with what is ``served`` in its place."""

@@ -1,0 +1,207 @@
+"""The process that starts a server's workers and keeps them: ports, signals, the repository's changes, the end.
+
+It answers no request and imports neither numpy nor onnxruntime nor any protocol: it has to be there when
+workers are not. What workers should serve is the ``Conductor``'s business, that they run the ``Crew``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rapide.server.child import Child, Process
+from rapide.server.conductor import Conductor
+from rapide.server.control import Applied, Apply, Failure, ServedModel, Start
+from rapide.server.cores import choose_workers, read_cores
+from rapide.server.crew import Crew
+from rapide.server.errors import RapideError
+from rapide.server.repository.local import LocalRepository, open_repository
+from rapide.server.settings import Settings
+from rapide.server.sockets import reserve
+from rapide.server.state_folder import StateFolder
+
+logger = logging.getLogger(__name__)
+
+_HURRY_DRAIN_S = 0.5
+"""After a second signal: long enough for answers that are all but ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a server that has just become ready offers."""
+
+    settings: Settings
+    """With the address, the ports and the number of workers resolved."""
+    models: list[ServedModel]
+    why_workers: str
+
+
+async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> int:
+    """Serves until a signal ends it; returns the exit code. ``announce`` is called once, when ready.
+
+    Raises a RapideError where serving is impossible: a port in use, no model that loads, workers that cannot run.
+    """
+    repository = open_repository(Path(settings.models))
+    ports = {name: getattr(settings, name) for name in ("http_port", "grpc_port", "metrics_port")}
+    count = choose_workers(settings.workers, read_cores())
+    with reserve(settings.host, ports) as held, StateFolder(settings.state_dir) as folder:
+        http_port, grpc_port, metrics_port = held.ports
+        resolved = replace(
+            settings,
+            host=held.host,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            metrics_port=metrics_port,
+            workers=count.workers,
+            state_dir=str(folder),
+        )
+        supervisor = _Supervisor(resolved, repository)
+        return await supervisor.run(lambda models: announce(Serving(resolved, models, count.why)))
+
+
+class _Supervisor:
+    """One run of a server. Made and used on the event loop."""
+
+    def __init__(self, settings: Settings, repository: LocalRepository) -> None:
+        self._settings = settings
+        orders = [Start(slot, settings.workers, settings.to_json()) for slot in range(settings.workers)]
+        self._crew = Crew(
+            launch,
+            orders,
+            self._on_apply,
+            start_timeout_s=settings.start_timeout_s,
+            prepare_timeout_s=settings.prepare_timeout_s,
+        )
+        self._conductor = Conductor(settings, repository, self._crew)
+        self._crew.on_lost_state = self._start_over
+        self._signals = 0
+        self._stopping = asyncio.Event()
+        self._rescan = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def run(self, ready: Callable[[list[ServedModel]], None]) -> int:
+        self._crew.start()
+        serving = asyncio.create_task(self._serve(ready))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            with self._signal_handlers():
+                ends: list[asyncio.Future[Any]] = [serving, stopping, self._crew.gave_up]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if self._stopping.is_set():
+                    return await self._drain(serving)
+            if self._crew.gave_up.done():
+                raise self._crew.gave_up.result().to_error()
+            await serving
+            raise AssertionError("serving ends by a signal or an error")
+        finally:
+            for task in (serving, stopping, *self._calls):
+                task.cancel()
+            await self._crew.kill()
+            await asyncio.gather(serving, stopping, *self._calls, return_exceptions=True)
+
+    async def _serve(self, ready: Callable[[list[ServedModel]], None]) -> None:
+        await self._conductor.first()
+        ready(await self._crew.describe())
+        watching = self._settings.control == "watch"
+        while True:
+            forced = await self._next_look(self._settings.poll_interval_s if watching else None)
+            await self._conductor.follow(forced=forced)
+
+    async def _next_look(self, interval_s: float | None) -> bool:
+        """Waits until it is time to look at the repository again; True if somebody asked for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(interval_s):
+                await self._rescan.wait()
+        asked = self._rescan.is_set()
+        self._rescan.clear()
+        return asked
+
+    async def _drain(self, serving: asyncio.Task[None]) -> int:
+        serving.cancel()
+        settings = self._settings
+        logger.info("stopping: unready for %g s, then up to %g s to finish", settings.grace_s, settings.drain_s)
+        clean = await self._crew.drain(settings.grace_s, settings.drain_s)
+        logger.info("stopped" if clean else "stopped; some workers had to be killed")
+        return 0 if clean else 1
+
+    @contextlib.contextmanager
+    def _signal_handlers(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._on_hangup}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        """The first signal drains, the second hurries, the third kills."""
+        self._signals += 1
+        self._stopping.set()
+        if self._signals == 2:
+            self._crew.hurry(0.0, _HURRY_DRAIN_S)
+        elif self._signals > 2:
+            for child in self._crew.workers.values():
+                child.kill()
+
+    def _on_hangup(self) -> None:
+        """SIGHUP asks for a rescan, unless it says that our terminal was closed."""
+        if _terminal_is_gone():
+            self._stop()
+        else:
+            self._rescan.set()
+
+    def _start_over(self) -> None:
+        self._conductor.lost_state()
+        self._rescan.set()
+
+    def _on_apply(self, child: Child, call: Apply) -> None:
+        task = asyncio.create_task(self._apply(child, call))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _apply(self, child: Child, call: Apply) -> None:
+        failure = None
+        try:
+            await self._conductor.apply(call.change)
+        except RapideError as error:
+            failure = Failure.of(error)
+        except Exception as error:
+            logger.exception("an administrative call failed")
+            failure = Failure.of(error)
+        child.tell(Applied(call.call, failure))
+
+
+async def launch(slot: int, end: socket.socket) -> Process:
+    """Starts the worker process of ``slot`` (named for whoever lists processes): a new interpreter, in a process
+    group of its own, so that a ctrl-C at the terminal reaches the supervisor alone."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "rapide.server.worker", str(end.fileno()), f"worker-{slot}"),
+        pass_fds=(end.fileno(),),
+        stdin=asyncio.subprocess.DEVNULL,
+        process_group=0,
+        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+    )
+
+
+def _terminal_is_gone() -> bool:
+    """Whether the standard input was a terminal that no longer answers."""
+    try:
+        os.tcgetpgrp(sys.stdin.fileno())
+    except OSError as error:
+        return error.errno == errno.EIO
+    except (ValueError, AttributeError):  # no standard input at all
+        return False
+    return False
