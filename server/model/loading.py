@@ -1,0 +1,155 @@
+"""One loaded version: checked, proved and warm.
+
+What is refused before the runtime sees it: files that are not those which were published, weights outside the
+version's folder, oversized files. After loading, the graph must agree with the manifest, and the golden rows must
+be answered as the original model did. A file without a manifest gets its signature from the graph, and its rows
+are merged only if running made-up ones shows that they are independent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rapide.server.errors import BrokenVersion
+from rapide.server.model.external_data import check_external_data, external_data
+from rapide.server.model.golden import read_golden, tolerance_of
+from rapide.server.model.graph import GraphTensor, check_agreement
+from rapide.server.model.probing import Sample, doubt_of_merging, find_sample, measure
+from rapide.server.model.session import Session, SessionOptions
+from rapide.server.repository.digest import verify_version
+from rapide.server.repository.files import read_regular
+from rapide.server.repository.layout import GOLDEN_FILE
+from rapide.server.repository.manifest import Manifest
+from rapide.server.repository.snapshot import VersionEntry
+from rapide.server.signature import DataType, Signature
+from rapide.server.tensors import NUMPY_DTYPES, Array
+
+_log = logging.getLogger(__name__)
+_UNKNOWN_RUN_US = 1000.0
+"""Where no row could be made up to measure with: it begins on a thread, and the engine learns from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A version that answers. ``run`` is safe on several threads at once."""
+
+    name: str
+    version: str
+    digest: str
+    """``sha256:…`` of ``model.onnx``."""
+    manifest: Manifest | None
+    signature: Signature
+    run_us: float
+    """Processor time of a run of one row, measured at load."""
+    row_us: float
+    """What each further row adds."""
+    session: Session
+    sample_row: list[Array]
+    """One row that is known to run; empty where none is known."""
+
+    def run(self, arrays: list[Array]) -> list[Array]:
+        """The outputs for checked ``arrays``, in the signature's order. Blocking. Raises RapideError."""
+        if self.signature.batchable and not arrays[0].shape[0]:
+            return self._run_no_rows(arrays)
+        return self.session.run(arrays)
+
+    def _run_no_rows(self, arrays: list[Array]) -> list[Array]:
+        """The empty answer to an empty batch, cut from one row's: kernels are not written with no rows in mind.
+
+        The row is the sample, or neutral where the request's further dimensions differ from the sample's.
+        """
+        row = self.sample_row
+        if [array.shape[1:] for array in row] != [array.shape[1:] for array in arrays]:
+            row = [_neutral_row(array) for array in arrays]
+        return [output[:0] for output in self.session.run(row)]
+
+
+def load_model(entry: VersionEntry, options: SessionOptions) -> Model:
+    """Loads, checks and warms the version. Blocking, for seconds if it is large: call it on a thread.
+
+    Raises BrokenVersion, whose message says what is wrong.
+    """
+    verify_version(entry)
+    try:
+        content = read_regular(entry.model_path, options.max_model_bytes)
+    except OSError as error:
+        raise BrokenVersion(f"{entry.model_path.name} cannot be read: {error.strerror}") from error
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    places = external_data(content)
+    check_external_data(places, entry.folder, None if entry.manifest is None else entry.manifest.files)
+    session = Session(content, entry.folder, has_external_data=bool(places), options=options)
+    del content
+    learned = _from_graph(session) if entry.manifest is None else _from_manifest(session, entry, entry.manifest)
+    run_us, row_us = _UNKNOWN_RUN_US, 0.0
+    if learned.row is not None:
+        run_us, row_us = measure(session.run, learned.row, is_batchable=learned.signature.batchable)
+    if learned.doubt:
+        _log.info("%s/%d runs every request alone: %s", entry.model, entry.version, learned.doubt)
+    return Model(
+        name=entry.model,
+        version=str(entry.version),
+        digest=digest,
+        manifest=entry.manifest,
+        signature=learned.signature,
+        run_us=run_us,
+        row_us=row_us,
+        session=session,
+        sample_row=learned.row or [],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What loading found out. ``row``: a request of one row that runs; ``doubt``: why rows are not merged."""
+
+    signature: Signature
+    row: list[Array] | None
+    doubt: str = ""
+
+
+def _from_manifest(session: Session, entry: VersionEntry, manifest: Manifest) -> _Learned:
+    signature = manifest.signature
+    check_agreement(signature, session.inputs, session.outputs)
+    session.select([spec.name for spec in signature.inputs], [spec.name for spec in signature.outputs])
+    if GOLDEN_FILE not in manifest.files:
+        by_name = {tensor.name: tensor for tensor in session.inputs}
+        sample = find_sample(session.run, [by_name[spec.name] for spec in signature.inputs])
+        return _Learned(signature, None if sample is None else sample.rows[0])
+    golden = read_golden(entry.folder / GOLDEN_FILE, signature)
+    golden.check(session.run, signature, tolerance_of(manifest.parity))
+    rows = golden.inputs
+    return _Learned(signature, [array[:1] for array in rows] if signature.batchable else rows)
+
+
+def _from_graph(session: Session) -> _Learned:
+    sample = find_sample(session.run, session.inputs)
+    doubt = doubt_of_merging(session.run, session.inputs, sample)
+    inputs = tuple(tensor.spec for tensor in session.inputs)
+    outputs = tuple(
+        _observed(tensor, sample, index, is_batchable=not doubt) for index, tensor in enumerate(session.outputs)
+    )
+    row = None if sample is None else sample.rows[0]
+    return _Learned(Signature(inputs, tuple(tensor.spec for tensor in outputs), batchable=not doubt), row, doubt)
+
+
+def _observed(tensor: GraphTensor, sample: Sample | None, index: int, *, is_batchable: bool) -> GraphTensor:
+    """An output as declared, corrected by what came out: declarations are optional, and may be wrong."""
+    if sample is None:
+        return tensor
+    shape = sample.answers[0][index].shape
+    dims = tensor.dims if len(tensor.dims) == len(shape) else (None,) * len(shape)
+    if is_batchable:
+        dims = (None, *dims[1:])
+    fits = [None if isinstance(dim, int) and dim != size else dim for dim, size in zip(dims, shape, strict=True)]
+    return replace(tensor, dims=tuple(fits))
+
+
+def _neutral_row(array: Array) -> Array:
+    row = np.zeros((1, *array.shape[1:]), array.dtype)
+    if array.dtype == NUMPY_DTYPES[DataType.BYTES]:
+        row[...] = b""
+    return row

@@ -1,0 +1,156 @@
+"""What can be learned of a model by running it: rows that it takes, whether rows may be merged, how fast it is.
+
+A file without a manifest promises nothing. Merging rows of different requests is right only if each row's answer
+depends on that row alone; that is shown here on made-up rows, and where it cannot be shown the model runs every
+request alone: slower, and right.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from rapide.server.errors import RapideError
+from rapide.server.model.closeness import Tolerance, difference
+from rapide.server.model.graph import GraphTensor
+from rapide.server.signature import DataType
+from rapide.server.tensors import NUMPY_DTYPES, Array
+
+RunFunction = Callable[[list[Array]], list[Array]]
+
+ROWS: Final = 5
+_SCALES: Final = (1.0, 10.0, 1000.0, 0.1, 100_000.0)
+"""Of each row's floats: ages, prices and probabilities should be met, so that trees take different branches."""
+_SCALES_HALF: Final = (1.0, 10.0, 100.0, 0.1, 3.0)
+"""The same for FP16 and BF16, which end at 65504 or lose their digits."""
+_SIZES: Final = (3, 8, 1, 16, 32, 64, 128, 224)
+"""Tried in turn for dimensions that are dynamic beside the first; images come last."""
+_INTEGERS_BELOW: Final = (100, 10, 2, 1)
+"""Tried in turn: an index into a small table must be small."""
+_SAME: Final = Tolerance(relative=1e-3, absolute=1e-5)
+"""Kernels add in another order for another number of rows; a foreign row's influence is far above this."""
+_SAME_HALF: Final = Tolerance(relative=2e-2, absolute=1e-3)
+_TIMED_RUNS: Final = 30
+_TIMED_S: Final = 0.1
+"""At most, for each of two batch sizes: a load should not take long."""
+_MANY_ROWS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Made-up requests of one row each, and their answers: ``rows[i][input]``, ``answers[i][output]``."""
+
+    rows: list[list[Array]]
+    answers: list[list[Array]]
+
+
+def find_sample(run: RunFunction, inputs: Sequence[GraphTensor]) -> Sample | None:
+    """Rows that the model runs; None if it takes nothing of what was tried."""
+    for rows in _candidates(inputs):
+        try:
+            return Sample(rows, [run(row) for row in rows])
+        except RapideError:
+            continue
+    return None
+
+
+def doubt_of_merging(run: RunFunction, inputs: Sequence[GraphTensor], sample: Sample | None) -> str:
+    """Why rows of different requests must not be merged, in words; empty where they may."""
+    for tensor in inputs:
+        if not tensor.has_rows:
+            return f"the first dimension of input {tensor.name!r} is fixed"
+        if tensor.dims[0] is not None and tensor.dims[0] in tensor.dims[1:]:
+            return f"the number of rows is also another dimension of input {tensor.name!r}"
+    if not inputs or sample is None:
+        return "it runs on none of the made-up rows"
+    try:
+        together = run([np.concatenate(column) for column in zip(*sample.rows, strict=True)])
+    except RapideError:
+        return "it fails on several rows at once"
+    return _doubt_of_answers(sample.answers, together)
+
+
+def _doubt_of_answers(alone: list[list[Array]], together: list[Array]) -> str:
+    varies = False
+    for index, output in enumerate(together):
+        answers = [row[index] for row in alone]
+        if output.shape[:1] != (len(alone),) or any(answer.shape[:1] != (1,) for answer in answers):
+            return f"output {index} does not have one row for each row of input"
+        if any(answer.shape != answers[0].shape for answer in answers):
+            return f"the shape of output {index} depends on the values of a row"
+        expected = np.concatenate(answers)
+        fault = difference(output, expected, _tolerance(expected))
+        if fault:
+            return f"a row's answer depends on the other rows (output {index}: {fault})"
+        varies = varies or any(bool(np.any(answer != answers[0])) for answer in answers[1:])
+    return "" if varies else "it answers all made-up rows alike, which proves nothing"
+
+
+def measure(run: RunFunction, row: list[Array], *, is_batchable: bool) -> tuple[float, float]:
+    """Time of a run of one row, and what each further row adds: medians, in µs of processor time.
+
+    Processor time, because a load happens beside traffic, and waiting for the GIL says nothing of the model.
+    """
+    run_us = _median_us(run, row)
+    if not is_batchable:
+        return run_us, 0.0
+    many_us = _median_us(run, [np.repeat(array, _MANY_ROWS, axis=0) for array in row])
+    return run_us, max(0.0, (many_us - run_us) / (_MANY_ROWS - 1))
+
+
+def _median_us(run: RunFunction, arrays: list[Array]) -> float:
+    run(arrays)  # the first run of a shape allocates
+    times: list[float] = []
+    end_s = time.monotonic() + _TIMED_S
+    while not times or (len(times) < _TIMED_RUNS and time.monotonic() < end_s):
+        begun_s = time.thread_time()
+        run(arrays)
+        times.append(time.thread_time() - begun_s)
+    return statistics.median(times) * 1e6
+
+
+def _candidates(inputs: Sequence[GraphTensor]) -> Iterator[list[list[Array]]]:
+    """Sets of made-up rows, the likeliest first. The same on every machine."""
+    has_sizes = any(not isinstance(size, int) for tensor in inputs for size in tensor.dims[1:])
+    has_integers = any(_is_integer(tensor.datatype) for tensor in inputs)
+    for below in _INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1]:
+        for size in _SIZES if has_sizes else _SIZES[:1]:
+            random = np.random.default_rng(20)
+            yield [[_made_up(tensor, size, below, index, random) for tensor in inputs] for index in range(ROWS)]
+
+
+def _made_up(tensor: GraphTensor, size: int, below: int, index: int, random: np.random.Generator) -> Array:
+    """One request's input: one row where rows are dynamic, ``size`` in other dynamic dimensions."""
+    shape = tuple(dim if isinstance(dim, int) else size for dim in tensor.dims)
+    if tensor.has_rows:
+        shape = (1, *shape[1:])
+    dtype = NUMPY_DTYPES[tensor.datatype]
+    if tensor.datatype is DataType.BOOL:
+        return random.integers(0, 2, shape).astype(dtype)
+    if tensor.datatype is DataType.BYTES:
+        texts = np.empty(shape, dtype)
+        texts[...] = np.vectorize(lambda number: b"%d" % number, otypes=[object])(random.integers(0, 10, shape))
+        return texts
+    if tensor.datatype.is_float:
+        scales = _SCALES_HALF if dtype.itemsize == 2 else _SCALES
+        return np.asarray(random.standard_normal(shape) * scales[index], dtype)
+    return random.integers(0, below, shape).astype(dtype)
+
+
+def _is_integer(datatype: DataType) -> bool:
+    return not datatype.is_float and datatype not in (DataType.BOOL, DataType.BYTES)
+
+
+def _tolerance(array: Array) -> Tolerance:
+    """Relative to the largest value: where numbers cancel out, small differences of large ones are left."""
+    if array.dtype.kind not in "fV" or not array.size:
+        return _SAME
+    base = _SAME_HALF if array.dtype.itemsize == 2 else _SAME
+    magnitudes = np.abs(array.astype(np.float64))
+    finite = magnitudes[np.isfinite(magnitudes)]
+    return Tolerance(base.relative, base.absolute * max(1.0, float(finite.max(initial=0.0))))

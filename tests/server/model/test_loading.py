@@ -1,0 +1,188 @@
+"""Loading: what is refused, what is learned, what is measured; with real files and the real runtime."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from rapide.server.errors import BrokenVersion, InvalidRequest
+from rapide.server.model import Model, SessionOptions, load_model
+from rapide.server.signature import DataType, Signature, TensorSpec
+from tests import models
+from tests.versions import entry_of, golden_rows, publish_version, signature_of
+
+X = np.arange(8, dtype=np.float32).reshape(2, 4)
+Y = X @ models.LINEAR_WEIGHTS + models.LINEAR_BIAS
+
+
+def load_bare(root: Path, model: onnx.ModelProto) -> Model:
+    models.repository(root, {"m": {1: model}})
+    return load_model(entry_of(root, "m"), SessionOptions())
+
+
+def load_published(root: Path, model: onnx.ModelProto, **version: object) -> Model:
+    publish_version(root, "m", model, **version)  # type: ignore[arg-type]
+    return load_model(entry_of(root, "m"), SessionOptions())
+
+
+def test_a_bare_file_gets_its_signature_from_the_graph(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.linear())
+    assert (model.name, model.version, model.manifest) == ("m", "1", None)
+    assert model.digest.startswith("sha256:")
+    assert len(model.digest) == 71
+    assert model.signature == signature_of(models.linear())
+    assert np.allclose(model.run([X])[0], Y)
+    assert 0 < model.run_us < 1e6
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "outputs", "batchable"),
+    [
+        (models.classifier(), [(-1, 2)], [(-1,), (-1, 2)], True),
+        (models.sequence(), [(-1, -1)], [(-1, -1)], True),
+        (models.no_batch_dimension(), [(3,)], [(3,)], False),
+        (models.scalar(), [()], [()], False),
+        (models.cross_row(), [(-1, 2)], [(-1, 2)], False),
+        (models.selection(), [(-1,)], [(-1,)], False),
+    ],
+    ids=["classifier", "sequence", "no batch", "scalar", "cross row", "selection"],
+)
+def test_signatures_of_bare_files(
+    tmp_path: Path,
+    model: onnx.ModelProto,
+    inputs: list[tuple[int, ...]],
+    outputs: list[tuple[int, ...]],
+    batchable: bool,
+) -> None:
+    signature = load_bare(tmp_path, model).signature
+    assert [spec.shape for spec in signature.inputs] == inputs
+    assert [spec.shape for spec in signature.outputs] == outputs
+    assert signature.batchable is batchable
+
+
+def test_an_output_that_declares_no_shape_is_observed(tmp_path: Path) -> None:
+    model = models.linear()
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    assert load_bare(tmp_path, model).signature.outputs[0].shape in ((-1, 3), (-1, -1))
+
+
+def test_an_output_that_declares_a_wrong_batch_is_corrected(tmp_path: Path) -> None:
+    """Exporters that trace one row write 1 where the rows go; the runtime only warns."""
+    model = models.linear()
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    loaded = load_bare(tmp_path, model)
+    assert loaded.signature.batchable
+    assert loaded.signature.outputs[0].shape == (-1, 3)
+
+
+def test_a_published_version_keeps_its_manifests_signature(tmp_path: Path) -> None:
+    signature = Signature(
+        (TensorSpec("x", DataType.FP32, (-1, 4), finite=True),), signature_of(models.linear()).outputs, True
+    )
+    model = load_published(tmp_path, models.linear(), signature=signature)
+    assert model.signature is model.manifest.signature  # type: ignore[union-attr]
+    assert model.signature.inputs[0].finite
+
+
+def test_golden_rows_are_answered_at_load(tmp_path: Path) -> None:
+    model = load_published(tmp_path, models.linear(), golden=golden_rows({"x": X}, {"y": Y}))
+    assert model.sample_row[0].tolist() == X[:1].tolist()
+
+
+def test_a_version_whose_golden_answers_differ_is_broken(tmp_path: Path) -> None:
+    with pytest.raises(BrokenVersion, match="output 'y' of its golden rows has"):
+        load_published(tmp_path, models.linear(), golden=golden_rows({"x": X}, {"y": Y + 0.1}))
+
+
+def test_the_tolerance_is_the_manifests(tmp_path: Path) -> None:
+    parity = {"tolerance": {"relative": 0.0, "absolute": 0.2}}
+    load_published(tmp_path, models.linear(), golden=golden_rows({"x": X}, {"y": Y + 0.1}), parity=parity)
+
+
+def test_a_manifest_that_contradicts_the_graph_is_broken(tmp_path: Path) -> None:
+    wrong = Signature((TensorSpec("x", DataType.FP32, (-1, 5)),), signature_of(models.linear()).outputs, True)
+    with pytest.raises(BrokenVersion, match=r"input 'x' has shape \[-1, 5\]; in the graph"):
+        load_published(tmp_path, models.linear(), signature=wrong)
+
+
+def test_a_file_that_was_changed_after_publishing_is_broken(tmp_path: Path) -> None:
+    publish_version(tmp_path, "m", models.linear())
+    entry = entry_of(tmp_path, "m")
+    content = models.linear(2.0).SerializeToString()
+    os.chmod(entry.model_path, 0o644)
+    entry.model_path.write_bytes(content)
+    with pytest.raises(BrokenVersion, match=r"model.onnx (was changed|has \d+ bytes)"):
+        load_model(entry, SessionOptions())
+
+
+def test_external_weights_must_be_published(tmp_path: Path) -> None:
+    weights = models.LINEAR_WEIGHTS.tobytes()
+    model = load_published(tmp_path, models.external("weights.bin"), files={"weights.bin": weights})
+    assert np.allclose(model.run([X])[0], Y)
+
+
+def test_external_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(models.LINEAR_WEIGHTS.tobytes())
+    with pytest.raises(BrokenVersion, match="may lead out of its folder"):
+        load_bare(tmp_path / "models", models.external("../../../weights.bin"))
+
+
+def test_an_oversized_file_is_refused(tmp_path: Path) -> None:
+    models.repository(tmp_path, {"m": {1: models.linear()}})
+    with pytest.raises(BrokenVersion, match="it is longer than 100 bytes"):
+        load_model(entry_of(tmp_path, "m"), SessionOptions(max_model_bytes=100))
+
+
+def test_a_vanished_file_is_broken(tmp_path: Path) -> None:
+    models.repository(tmp_path, {"m": {1: models.linear()}})
+    entry = entry_of(tmp_path, "m")
+    entry.model_path.unlink()
+    with pytest.raises(BrokenVersion, match=r"model\.onnx cannot be read"):
+        load_model(entry, SessionOptions())
+
+
+def test_a_model_that_cannot_be_measured_is_served_all_the_same(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.failing())
+    assert model.run_us == 1000.0
+    assert not model.signature.batchable
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_an_empty_batch_gets_an_empty_answer(tmp_path: Path, is_published: bool) -> None:
+    load = load_published if is_published else load_bare
+    label, probabilities = load(tmp_path, models.classifier()).run([np.zeros((0, 2), np.float32)])
+    assert (label.shape, label.dtype, probabilities.shape) == ((0,), np.int64, (0, 2))
+
+
+def test_an_empty_batch_keeps_the_sizes_that_the_request_chose(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.sequence())
+    assert model.run([np.zeros((0, 17), np.float32)])[0].shape == (0, 17)
+    assert model.run([np.zeros((0, 0), np.float32)])[0].shape == (0, 0)
+    assert model.run([np.zeros((2, 0), np.float32)])[0].shape == (2, 0)
+
+
+def test_an_empty_batch_of_text(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.identity(DataType.BYTES, ("N", "T")))
+    assert model.run([np.empty((0, 9), object)])[0].shape == (0, 9)
+
+
+def test_an_empty_request_to_a_model_without_rows_is_the_models_business(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.selection())
+    assert model.run([np.zeros(0, np.float32)])[0].shape == (0,)
+
+
+def test_runs_on_many_threads_do_not_mix(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.lookup())
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda number: model.run([np.array([number % 8])])[0].tolist(), range(400)))
+    assert answers == [[number % 8 * 10] for number in range(400)]
+
+
+def test_poison_is_the_callers_fault(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="out of data bounds"):
+        load_bare(tmp_path, models.lookup()).run([np.array([1, 99])])
