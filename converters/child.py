@@ -1,0 +1,53 @@
+"""Entry of a child process: confine first, then import what is heavy, then work. Light until it is confined."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rapide.converters.channel import Channel
+from rapide.converters.confine import confine
+from rapide.converters.errors import ConversionError
+from rapide.converters.limits import Limits
+
+TASKS: Mapping[str, str] = {
+    "original": "rapide.converters.original",
+    "examine": "rapide.converters.examine",
+}
+"""What a child can do → the module whose ``main(job, channel)`` does it."""
+
+
+def main(task: str, job_path: str, descriptor: str) -> int:
+    """Returns the exit status: 0 done, 1 a told error. Anything else is a death that the parent explains."""
+    channel = Channel(int(descriptor))
+    job: dict[str, Any] = json.loads(Path(job_path).read_text(encoding="utf-8"))
+    problem = confine(Limits.from_json(job["limits"]))
+    if problem:
+        channel.send({"confinement": f"the network could not be cut off: {problem}"})
+    try:
+        run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(TASKS[task]).main
+        run(job, channel)
+    except ConversionError as error:
+        channel.send({"error": error.to_json()})
+        return 1
+    except MemoryError:
+        channel.send({"error": {"memory": True}})
+        return 1
+    except BaseException as error:  # noqa: BLE001 - SystemExit too: foreign code must not pass for success
+        traceback.print_exc()
+        channel.send({"error": {"unexpected": f"{type(error).__name__}: {error}"[:2000]}})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # nothing that foreign code left behind (threads, atexit hooks) delays the end

@@ -1,0 +1,225 @@
+"""From a file and a sample to a published version: the conversion as a whole. Light: heavy work is in children.
+
+    original (child)  ── graph, probe rows, the original's answers ──▶  examine (child)  ──▶  publish
+          ▲                                                                  │
+          └───────────────── next precision, if it was refused ──────────────┘
+
+The first child runs the code that is stored in the model's file; the second never sees that file, so that what is
+published was checked by a process which nobody else's code ran in.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from rapide.converters.columns import Precision
+from rapide.converters.errors import ConversionError, GateRefused
+from rapide.converters.lineage import who
+from rapide.converters.metric_names import check_metric
+from rapide.converters.options import ConvertOptions
+from rapide.converters.publishing import Attempt, publish_attempt
+from rapide.converters.sandbox import Listener, Sandbox
+from rapide.converters.sources.table import Source, source_of
+from rapide.server.errors import RapideError
+from rapide.server.repository.labels import LabelChanges, parse_changes
+from rapide.server.repository.layout import check_model_name
+from rapide.server.repository.local import LocalRepository
+from rapide.server.repository.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What came out. ``attempts``: in the order tried; ``chosen`` was published."""
+
+    version: int
+    folder: Path
+    manifest: Manifest
+    attempts: tuple[Attempt, ...]
+    chosen: Attempt
+    notes: tuple[str, ...]
+    label: str
+    elapsed_s: float
+
+
+def convert(options: ConvertOptions, listener: Listener) -> Published:
+    """Converts, checks and publishes. Raises ConversionError (GateRefused where a check failed) or another
+    RapideError; then nothing was published."""
+    started_s = time.monotonic()
+    check_model_name(options.name)
+    label_changes(options.label, version=1)
+    check_metric(options.metric, options.target)
+    source = _checked_source(options)
+    notes: list[str] = []
+
+    def listen(kind: str, text: str) -> None:
+        if kind != "step":
+            notes.append(text)
+        listener(kind, text)
+
+    with tempfile.TemporaryDirectory(prefix="rapide-convert-") as name:
+        folder = Path(name)
+        facts, attempts, chosen = _attempts(options, source, folder, listen)
+        listen("step", "publishing")
+        version, manifest = publish_attempt(options, folder, facts, chosen)
+    _set_label(options, version)
+    return Published(
+        version=version,
+        folder=options.repository / options.name / str(version),
+        manifest=manifest,
+        attempts=attempts,
+        chosen=chosen,
+        notes=tuple(notes),
+        label=options.label,
+        elapsed_s=time.monotonic() - started_s,
+    )
+
+
+def label_changes(text: str, version: int) -> LabelChanges:
+    """The change that ``--label`` asks for: ``stable``, or ``canary:10%`` for a share of requests.
+
+    Raises InvalidRequest for other texts.
+    """
+    if not text:
+        return LabelChanges({})
+    label, colon, share = text.partition(":")
+    return parse_changes([f"{label}={version}{colon}{share}"])
+
+
+def _set_label(options: ConvertOptions, version: int) -> None:
+    changes = label_changes(options.label, version)
+    if not changes.set:
+        return
+    try:
+        LocalRepository(options.repository).set_labels(options.name, changes, who=who(), why="rapide convert")
+    except RapideError as error:
+        raise ConversionError(
+            f"version {version} is published, but the label {options.label!r} could not be set: {error}",
+            hint=f"Set it with: rapide label {options.repository} {options.name} …",
+        ) from error
+
+
+def _checked_source(options: ConvertOptions) -> Source:
+    for path, option in ((options.model, "the model file"), (options.sample, "the sample")):
+        if not path.is_file():
+            raise ConversionError(f"{option} {path} does not exist" if not path.exists() else f"{path} is no file")
+    source = source_of(options.model)
+    missing = [name for name in source.imports if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConversionError(
+            f"converting {source.name} models needs {', '.join(missing)}, which are not installed",
+            hint=f'Install them with: pip install "rapide[{source.extra}]"',
+        )
+    return source
+
+
+def _attempts(
+    options: ConvertOptions, source: Source, folder: Path, listener: Listener
+) -> tuple[dict[str, Any], tuple[Attempt, ...], Attempt]:
+    """Tries precisions, cheapest first, until one passes in full. Returns what the original is, all attempts, and
+    the one to publish. Raises GateRefused, with the tables, if none passes; ConversionError if none can be
+    made."""
+    job = {
+        "model": str(options.model.resolve()),
+        "sample": str(options.sample.resolve()),
+        "source_module": source.module,
+        "target": options.target,
+        "classes": list(options.classes),
+        "folder": str(folder),
+    }
+    attempts: list[Attempt] = []
+    unusable: list[ConversionError] = []
+    with Sandbox("original", job, folder=folder, limits=options.limits, listener=listener) as original:
+        facts: dict[str, Any] = original.ask()
+        for precision in _precisions(options, facts):
+            candidate = original.ask({"precision": precision})
+            if "refused" in candidate:
+                unusable.append(ConversionError(**candidate["refused"]))
+                continue
+            try:
+                examination = _examined(options, folder, facts, precision, candidate, listener)
+            except GateRefused as error:
+                unusable.append(error)
+                continue
+            attempts.append(Attempt(precision, examination))
+            if attempts[-1].passed and not attempts[-1].reservations:
+                break
+    passed = sorted((each for each in attempts if each.passed), key=lambda each: len(each.reservations))
+    if passed:
+        return facts, tuple(attempts), passed[0]
+    if not attempts:
+        raise unusable[0]
+    raise _refusal(options, attempts, unusable)
+
+
+def _precisions(options: ConvertOptions, facts: Mapping[str, Any]) -> list[Precision]:
+    possible = cast("list[Precision]", facts["precisions"])
+    if options.precision == "auto":
+        return possible
+    return [options.precision]
+
+
+def _examined(
+    options: ConvertOptions,
+    folder: Path,
+    facts: Mapping[str, Any],
+    precision: Precision,
+    candidate: Mapping[str, Any],
+    listener: Listener,
+) -> dict[str, Any]:
+    job = {
+        "graph": str(folder / f"{precision}.onnx"),
+        "arrays": str(folder / f"{precision}.npz"),
+        "columns": facts["columns"],
+        "outputs": facts["outputs"],
+        "class_values": facts["class_values"],
+        "task": facts["description"]["task"],
+        "sets": candidate["sets"],
+        "metric": options.metric,
+        "max_difference": options.max_difference,
+        "max_flips": options.max_flips,
+    }
+    with Sandbox("examine", job, folder=folder, limits=options.limits, listener=listener) as examiner:
+        examination: dict[str, Any] = examiner.ask()
+    return examination
+
+
+def _refusal(options: ConvertOptions, attempts: list[Attempt], unusable: list[ConversionError]) -> GateRefused:
+    best = attempts[-1]
+    flips = sum(row["over"] for row in best.examination["table"] if row["is_label"])
+    over = [row for row in best.examination["table"] if row["over"] and not row["is_label"]]
+    parts = []
+    if flips > options.max_flips:
+        parts.append(f"{flips} labels differ (limit {options.max_flips})")
+    if over:
+        worst = max(over, key=lambda row: float(row["worst_absolute"]))
+        rows = sum(row["over"] for row in over)
+        parts.append(
+            f"{rows} answers differ by more than the limit, the worst by {float(worst['worst_absolute']):.3g} in "
+            f"{worst['output']!r} ({worst['set']})"
+        )
+    tried = ", ".join(attempt.precision for attempt in attempts)
+    return GateRefused(
+        "parity",
+        f"the ONNX graph does not answer like the original: {' and '.join(parts)}. Tried: {tried}. "
+        "Nothing was published.",
+        hint=_remedy(options, unusable),
+        report={"attempts": [{"precision": each.precision, **each.examination} for each in attempts]},
+    )
+
+
+def _remedy(options: ConvertOptions, unusable: list[ConversionError]) -> str:
+    if options.precision != "auto":
+        return "Leave --precision out: double inputs are then tried where single ones do not do."
+    hint = (
+        "The table shows where. If such a difference does not matter to you, raise --max-difference or "
+        "--max-flips; else train with an estimator that converts faithfully (docs/guides/convert.md)."
+    )
+    if unusable:
+        hint = f"Double precision, which might have helped, is not possible: {unusable[-1].message}. {hint}"
+    return hint

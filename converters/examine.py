@@ -1,0 +1,251 @@
+"""What the second child process does: it has the graph and the original's answers, but never the original.
+
+It checks the graph (``graph_gate``), compares answers (``parity``), proves that rows are independent, measures
+quality and speed, and writes ``golden.npz``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+
+from rapide.converters.arrays import save_arrays
+from rapide.converters.candidate import Candidate, OutputPlan, RowSet
+from rapide.converters.channel import Channel
+from rapide.converters.errors import ConversionError, GateRefused
+from rapide.converters.graph_gate import read_graph
+from rapide.converters.parity import Comparison, Tolerance, compare_labels, compare_numbers
+from rapide.converters.quality import measure
+from rapide.converters.row_kinds import MISSING
+from rapide.converters.runner import Runner
+from rapide.server.signature import DYNAMIC, DataType, Signature, TensorSpec
+from rapide.server.tensors import Array
+
+ALONE_ROWS = 24
+"""Rows that are run alone and together to prove that they are independent."""
+GOLDEN_ROWS = 16
+_DATATYPES = {
+    TensorProto.BOOL: DataType.BOOL,
+    TensorProto.INT64: DataType.INT64,
+    TensorProto.FLOAT: DataType.FP32,
+    TensorProto.DOUBLE: DataType.FP64,
+    TensorProto.STRING: DataType.BYTES,
+}
+
+
+def main(job: dict[str, Any], channel: Channel) -> None:
+    """Answers with the examination of one candidate, as ``_Examination.result`` describes it."""
+    channel.step("checking the graph")
+    candidate = Candidate.read(job)
+    model = read_graph(candidate.path)
+    channel.step("comparing the graph with the original")
+    channel.answer(_Examination(candidate, model, job).result())
+
+
+class _Examination:
+    def __init__(self, candidate: Candidate, model: ModelProto, job: Mapping[str, Any]) -> None:
+        self._candidate = candidate
+        self._model = model
+        self._metric = str(job["metric"])
+        self._max_flips = int(job["max_flips"])
+        self._tolerances = {
+            output.name: _tolerance(candidate, output, float(job["max_difference"]))
+            for output in candidate.outputs
+        }
+        self._runner = Runner(candidate.path, [output.name for output in candidate.outputs])
+        self._answers = self._runner.run_all(candidate.feeds)
+        for name, array in self._answers.items():
+            _check_shape(name, array, candidate.original[name])
+
+    def result(self) -> dict[str, Any]:
+        """Everything that the report, the manifest and the decision need, ready for JSON."""
+        table = [self._line(rows, output) for rows in self._candidate.sets for output in self._candidate.outputs]
+        given_up = _given_up_missing(table)
+        table = [line for line in table if not (_may_be_given_up(line) and line["column"] in given_up)]
+        columns = [
+            replace(column, takes_missing=False) if column.name in given_up else column
+            for column in self._candidate.columns
+        ]
+        self._write_golden(given_up)
+        takes_missing = {column.input for column in columns if column.takes_missing}
+        content = self._candidate.path.read_bytes()
+        return {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "nodes": len(self._model.graph.node),
+            "signature": _signature(self._model, takes_missing, self._is_batchable()).to_json(),
+            "columns": [column.to_json() for column in columns],
+            "refused_missing": given_up,
+            "table": table,
+            "passed": self._passes(table),
+            "tolerance": self._stated_tolerance(),
+            "quality": self._quality(),
+            "latency_us": self._runner.latencies_us(self._candidate.feeds),
+        }
+
+    def _line(self, rows: RowSet, output: OutputPlan) -> dict[str, Any]:
+        """One line of the parity table: one output over one set of rows."""
+        comparison = self._compared(output, rows.rows)
+        line: dict[str, Any] = {
+            "set": rows.name,
+            "column": rows.column,
+            "in_sample": rows.in_sample,
+            "note": rows.note,
+            "output": output.name,
+            "is_label": output.is_label,
+            "rows": comparison.rows,
+            "over": comparison.over,
+            "worst_absolute": _finite(comparison.worst_absolute),
+            "worst_relative": _finite(comparison.worst_relative),
+            "where": None,
+        }
+        worst = comparison.worst_row
+        if worst is not None:
+            shown = self._candidate.shown(rows.start + worst)
+            line["where"] = {
+                "row": {name: _finite(value) for name, value in shown.items()},
+                "why": rows.whys[worst] if rows.whys else "",
+                "original": comparison.original,
+                "graph": comparison.answered,
+            }
+        return line
+
+    def _compared(self, output: OutputPlan, rows: slice | Sequence[int]) -> Comparison:
+        original, answered = self._candidate.original[output.name][rows], self._answers[output.name][rows]
+        if output.is_label:
+            return compare_labels(original, answered)
+        return compare_numbers(original, answered, self._tolerances[output.name])
+
+    def _passes(self, table: Sequence[Mapping[str, Any]]) -> bool:
+        flips = sum(line["over"] for line in table if line["is_label"])
+        return flips <= self._max_flips and not any(line["over"] for line in table if not line["is_label"])
+
+    def _stated_tolerance(self) -> dict[str, Any]:
+        """``relative`` and ``absolute`` are what the server holds golden rows to; ``outputs`` has them apart."""
+        tolerances = list(self._tolerances.values())
+        return {
+            "relative": max(tolerance.relative for tolerance in tolerances),
+            "absolute": max(tolerance.absolute for tolerance in tolerances),
+            "outputs": {
+                name: {"relative": tolerance.relative, "absolute": tolerance.absolute}
+                for name, tolerance in self._tolerances.items()
+            },
+        }
+
+    def _is_batchable(self) -> bool:
+        """Whether rows alone get the answers that they get together, within a tenth of the tolerance (sums may be
+        taken in another order)."""
+        rows = self._candidate.real.spread(ALONE_ROWS)
+        alone = [
+            self._runner.run({name: array[row : row + 1] for name, array in self._candidate.feeds.items()})
+            for row in rows
+        ]
+        for output in self._candidate.outputs:
+            together = self._answers[output.name][rows]
+            single = np.concatenate([answers[output.name] for answers in alone])
+            tolerance = self._tolerances[output.name]
+            tenth = Tolerance(tolerance.absolute / 10, tolerance.relative / 10)
+            different = (
+                compare_labels(together, single) if output.is_label else compare_numbers(together, single, tenth)
+            )
+            if different.over:
+                return False
+        return True
+
+    def _quality(self) -> dict[str, float]:
+        truth = self._candidate.truth
+        if truth is None:
+            return {}
+        answers = {
+            output: self._answers[output.name][self._candidate.real.rows] for output in self._candidate.outputs
+        }
+        labels = next((array for output, array in answers.items() if output.is_label), None)
+        scores = next((array for output, array in answers.items() if output.unit_scale), None)
+        numbers = next(
+            (
+                array[:, 0].astype(np.float64)
+                for output, array in answers.items()
+                if not output.is_label and array.shape[1] == 1
+            ),
+            None,
+        )
+        classes = {value: position for position, value in enumerate(self._candidate.class_values)}
+        positions = np.array([classes[value] for value in truth.tolist()]) if classes else None
+        figures = measure(
+            self._candidate.task,
+            self._metric,
+            truth if classes else truth.ravel(),
+            positions,
+            labels if classes else None,
+            scores if classes else None,
+            None if classes else numbers,
+        )
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+    def _write_golden(self, given_up: Sequence[str]) -> None:
+        """Rows with the answers that the *original* gave: real ones, and one of each other kind. Rows that differ
+        (where some flips are allowed) are left out, for the server insists on every golden row."""
+        candidate = self._candidate
+        rows = candidate.real.spread(GOLDEN_ROWS)
+        rows += [
+            each.start for each in candidate.sets[1:] if not (each.name == MISSING and each.column in given_up)
+        ]
+        rows = [row for row in rows if not any(self._compared(output, [row]).over for output in candidate.outputs)]
+        if not rows:
+            raise GateRefused("parity", "none of the golden rows gets the original's answer")
+        golden = {f"input:{name}": array[rows] for name, array in candidate.feeds.items()}
+        for name, array in candidate.original.items():
+            golden[f"output:{name}"] = array[rows].astype(self._answers[name].dtype)
+        save_arrays(candidate.path.parent / "golden.npz", golden)
+
+
+def _tolerance(candidate: Candidate, output: OutputPlan, max_difference: float) -> Tolerance:
+    if output.is_label:
+        return Tolerance(0.0, 0.0)
+    real = candidate.original[output.name][candidate.real.rows]
+    return Tolerance.of(real, max_difference, unit_scale=output.unit_scale)
+
+
+def _check_shape(name: str, answered: Array, original: Array) -> None:
+    if answered.shape != original.shape:
+        raise GateRefused(
+            "parity",
+            f"output {name!r} has shape {list(answered.shape)}; the original answers {list(original.shape)}",
+        )
+
+
+def _given_up_missing(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns whose missing values are refused: the graph does not follow the original there, and the sample has
+    no missing value in them, so that nothing is lost that the model was trained for."""
+    return sorted({line["column"] for line in table if _may_be_given_up(line) and line["over"]})
+
+
+def _may_be_given_up(line: Mapping[str, Any]) -> bool:
+    return line["set"] == MISSING and not line["in_sample"]
+
+
+def _signature(model: ModelProto, takes_missing: set[str], batchable: bool) -> Signature:
+    inputs = tuple(
+        replace(spec, finite=spec.datatype.is_float and spec.name not in takes_missing)
+        for spec in map(_spec, model.graph.input)
+    )
+    return Signature(inputs, tuple(map(_spec, model.graph.output)), batchable)
+
+
+def _spec(value: Any) -> TensorSpec:
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in _DATATYPES:
+        raise ConversionError(f"{value.name!r} has ONNX type {tensor.elem_type}, which no conversion writes")
+    shape = tuple(DYNAMIC if size.dim_param else size.dim_value for size in tensor.shape.dim)
+    return TensorSpec(value.name, _DATATYPES[tensor.elem_type], shape)
+
+
+def _finite(value: Any) -> Any:
+    """``value`` as JSON can carry it: NaN and infinities become texts."""
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)

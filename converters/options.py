@@ -1,0 +1,36 @@
+"""What somebody asks to be converted, as one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rapide.converters.columns import Precision
+from rapide.converters.limits import Limits
+
+PrecisionChoice = Precision | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """``rapide convert``'s options; docs/guides/convert.md says more about each."""
+
+    model: Path
+    sample: Path
+    repository: Path
+    name: str
+    target: str = ""
+    metric: str = ""
+    classes: tuple[str, ...] = ()
+    description: str = ""
+    label: str = ""
+    precision: PrecisionChoice = "auto"
+    max_difference: float = 1e-4
+    """Relative to the answer plus its spread (``parity.py``). float32 has seven digits, and sums lose some."""
+    max_flips: int = 0
+    """Labels that may differ, over all probe rows."""
+    parent: int | None = None
+    data_origin: str = ""
+    """Where the training data came from, in the trainer's words: for the lineage."""
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,152 @@
+"""What the child process does that holds the original model: exports it, asks it, and writes down its answers.
+
+Files in the work folder: for a precision ``p`` the graph ``p.onnx``, the rows of all probe sets as the graph is
+fed them with the original's answers, ``p.npz`` (arrays ``input:…`` and ``output:…``), and once ``baseline.json``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from rapide.converters.arrays import save_arrays
+from rapide.converters.baseline import baseline
+from rapide.converters.channel import Channel
+from rapide.converters.columns import Column, Precision
+from rapide.converters.errors import ConversionError
+from rapide.converters.feeds import make_feeds
+from rapide.converters.probes import ProbeSet, missing_rows, real_rows, threshold_rows, unseen_rows
+from rapide.converters.samples import Frame, read_sample
+from rapide.converters.sources.contract import Original
+from rapide.server.tensors import Array
+
+_LIBRARIES = ("numpy", "pandas", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib")
+
+
+def main(job: dict[str, Any], channel: Channel) -> None:
+    """Answers first with what the model is, then once for each ``{"precision": …}`` that the parent asks for."""
+    channel.step("reading the sample")
+    sample = read_sample(Path(job["sample"]))
+    target = str(job.get("target") or "")
+    if target and target not in sample.columns:
+        raise ConversionError(f"the sample has no column {target!r} to compare with (--target)")
+    channel.step("importing scikit-learn")
+    module = importlib.import_module(str(job["source_module"]))
+    original: Original = module.open_original(job, sample, channel)
+    studio = _Studio(original, sample, target, Path(job["folder"]), channel)
+    channel.answer(studio.facts())
+    while (question := channel.receive()) is not None:
+        try:
+            channel.answer(studio.candidate(cast("Precision", question["precision"])))
+        except ConversionError as error:  # another precision may do
+            channel.answer({"refused": error.to_json()})
+
+
+class _Studio:
+    """The original with the sample before it."""
+
+    def __init__(self, original: Original, sample: Frame, target: str, folder: Path, channel: Channel) -> None:
+        self._original = original
+        self._full = sample
+        self._target = target
+        self._folder = folder
+        self._channel = channel
+        names = [column.name for column in original.columns]
+        self._sample = sample[names]
+        self._real = real_rows(sample)
+        channel.step("asking the original about missing and unseen values")
+        self._missing = missing_rows(original, self._sample)
+        self._unseen = unseen_rows(original, self._sample)
+        self._columns = self._described()
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest will say about the model, and ``baseline.json``."""
+        self._channel.step("computing the baseline statistics")
+        real = self._real.frame[self._sample.columns.tolist()]
+        statistics = baseline(self._sample, self._columns, self._original.answers(real), self._original.outputs)
+        (self._folder / "baseline.json").write_text(json.dumps(statistics, allow_nan=False), encoding="utf-8")
+        return {
+            "columns": [column.to_json() for column in self._columns],
+            "outputs": [output.to_json() for output in self._original.outputs],
+            "precisions": list(self._original.precisions),
+            "description": dict(self._original.description),
+            "class_values": self._original.class_values,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+            "sample": {"rows": len(self._full), "columns": len(self._full.columns)},
+        }
+
+    def candidate(self, precision: Precision) -> dict[str, Any]:
+        """Exports the model and writes probes and answers. Returns the probe sets, by rows of the arrays."""
+        self._channel.step(f"converting to ONNX ({precision})")
+        (self._folder / f"{precision}.onnx").write_bytes(self._original.export(precision))
+        self._channel.step("looking for rows on split thresholds")
+        sets = [replace(self._real, frame=self._real.frame[self._sample.columns.tolist()])]
+        on_thresholds = threshold_rows(self._original, self._sample, precision)
+        sets += [on_thresholds] if on_thresholds else []
+        sets += self._missing + self._unseen
+        self._channel.step("asking the original")
+        arrays = self._arrays(sets, precision)
+        truth = self._truth()
+        if truth is not None:
+            arrays["target"] = truth
+        save_arrays(self._folder / f"{precision}.npz", arrays)
+        return {"sets": _described(sets, self._sample)}
+
+    def _arrays(self, sets: Sequence[ProbeSet], precision: Precision) -> dict[str, Array]:
+        feeds = [make_feeds(probe.frame, self._columns, precision) for probe in sets]
+        answers = [self._original.answers(probe.frame) for probe in sets]
+        return {
+            **{f"input:{name}": np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]},
+            **{f"output:{name}": np.concatenate([answer[name] for answer in answers]) for name in answers[0]},
+        }
+
+    def _truth(self) -> Array | None:
+        """The target's values for the real rows."""
+        if not self._target:
+            return None
+        return self._original.truth(self._real.frame[self._target])
+
+    def _described(self) -> tuple[Column, ...]:
+        bears = {probe.column for probe in self._missing}
+        open_to_all = {probe.column for probe in self._unseen}
+        return tuple(
+            replace(
+                column,
+                takes_missing=column.name in bears,
+                categories=()
+                if column.kind != "text" or column.name in open_to_all
+                else self._original.known_categories(column.name) or _seen(self._sample[column.name]),
+            )
+            for column in self._original.columns
+        )
+
+
+def _seen(values: Any) -> tuple[str, ...]:
+    return tuple(sorted({str(value) for value in values.dropna().unique()}))
+
+
+def _described(sets: Sequence[ProbeSet], sample: Frame) -> list[dict[str, Any]]:
+    described = []
+    start = 0
+    for probe in sets:
+        described.append(
+            {
+                "name": probe.name,
+                "column": probe.column,
+                "start": start,
+                "stop": start + len(probe.frame),
+                "whys": list(probe.whys),
+                "note": probe.note,
+                "in_sample": not probe.column or bool(sample[probe.column].isna().any()),
+            }
+        )
+        start += len(probe.frame)
+    return described

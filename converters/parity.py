@@ -1,0 +1,94 @@
+"""How far the graph's answers are from the original's, and whether that is near enough. Pure.
+
+Numbers: ``|graph − original| ≤ absolute + relative · |original|``, as in ``numpy.allclose``. ``absolute`` is
+``relative`` times the output's scale: 1 for probabilities, the answers' standard deviation for all else, so that
+an answer near zero is not asked for more than the model as a whole can tell apart. Labels: each one that differs
+is a flip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rapide.server.tensors import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    absolute: float
+    relative: float
+
+    @classmethod
+    def of(cls, original: Array, max_difference: float, *, unit_scale: bool) -> Tolerance:
+        """The tolerance for an output whose original answers to real rows are ``original``."""
+        finite = original[np.isfinite(original)]
+        spread = 1.0 if unit_scale else float(finite.std()) if finite.size else 0.0
+        if spread == 0.0:
+            spread = max(1.0, float(np.abs(finite).max(initial=0.0)))
+        return cls(max_difference * spread, max_difference)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One output over one set of rows. ``over``: rows beyond the limit (for labels: flips). ``worst_row``: where
+    the difference, in units of its limit, is greatest; None where all is equal."""
+
+    rows: int
+    over: int
+    worst_absolute: float
+    worst_relative: float
+    worst_row: int | None
+    original: str = ""
+    answered: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_labels(original: Array, answered: Array) -> Comparison:
+    """Both [N] or [N, targets]."""
+    different = (original != answered).reshape(len(original), -1).any(axis=1)
+    rows = np.flatnonzero(different)
+    worst = int(rows[0]) if rows.size else None
+    return Comparison(
+        rows=len(original),
+        over=int(rows.size),
+        worst_absolute=0.0,
+        worst_relative=0.0,
+        worst_row=worst,
+        original="" if worst is None else _shown(original[worst]),
+        answered="" if worst is None else _shown(answered[worst]),
+    )
+
+
+def compare_numbers(original: Array, answered: Array, tolerance: Tolerance) -> Comparison:
+    """Both [N, columns]. Equal infinities and NaN in the same place are equal; a NaN or infinity of one only is
+    infinitely far off."""
+    left, right = original.astype(np.float64), answered.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        difference = np.abs(right - left)
+        same = (left == right) | (np.isnan(left) & np.isnan(right))
+        difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
+        relative = np.where(same, 0.0, difference / np.abs(left))
+        allowed = tolerance.absolute + tolerance.relative * np.where(np.isfinite(left), np.abs(left), 0.0)
+    strain = (difference / allowed).max(axis=1) if difference.size else np.zeros(len(left))
+    over = strain > 1.0
+    worst = int(np.argmax(strain)) if strain.size and strain.max() > 0 else None
+    return Comparison(
+        rows=len(left),
+        over=int(over.sum()),
+        worst_absolute=float(difference.max(initial=0.0)),
+        worst_relative=float(np.nan_to_num(relative, nan=0.0, posinf=np.inf).max(initial=0.0)),
+        worst_row=worst,
+        original="" if worst is None else _shown(original[worst]),
+        answered="" if worst is None else _shown(answered[worst]),
+    )
+
+
+def _shown(value: Any, most: int = 4) -> str:
+    array = np.asarray(value).ravel()
+    texts = [f"{item:.9g}" if isinstance(item, float | np.floating) else str(item) for item in array[:most]]
+    return ", ".join(texts) + (", …" if array.size > most else "")

@@ -1,0 +1,105 @@
+"""The rows on which original and graph are compared: real ones, and those where they could differ most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rapide.converters.boundaries import MAX_SPLITS, boundary_rows
+from rapide.converters.columns import Precision
+from rapide.converters.row_kinds import MISSING, REAL, THRESHOLD, UNSEEN
+from rapide.converters.samples import Frame
+from rapide.converters.sources.contract import Original
+
+MAX_REAL_ROWS = 5000
+"""Evenly spaced over the sample: enough to meet every branch that matters, seconds at most for slow models."""
+PROBE_ROWS = 32
+"""Real rows that are changed for each column's missing values and unseen categories."""
+UNSEEN_TEXTS = ("rapide: never seen", "ßœ例🙂")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSet:
+    """Rows of one kind. ``column``: the one that was changed, for missing and unseen. ``whys``: one a row, or
+    none."""
+
+    name: str
+    frame: Frame
+    column: str = ""
+    whys: tuple[str, ...] = ()
+    note: str = ""
+
+
+def real_rows(sample: Frame) -> ProbeSet:
+    count = min(len(sample), MAX_REAL_ROWS)
+    chosen = np.linspace(0, len(sample) - 1, count).astype(int)
+    note = f"{count} of {len(sample)} rows" if count < len(sample) else ""
+    return ProbeSet(REAL, sample.iloc[chosen].reset_index(drop=True), note=note)
+
+
+def threshold_rows(original: Original, sample: Frame, precision: Precision) -> ProbeSet | None:
+    """Rows on thresholds, or None for a model that has none that can be reached."""
+    rows = boundary_rows(original.splits(MAX_SPLITS), sample, original.columns, precision)
+    if rows.frame is None:
+        return None
+    return ProbeSet(THRESHOLD, rows.frame, whys=rows.whys, note=f"{rows.found} of {rows.tried} thresholds")
+
+
+def missing_rows(original: Original, sample: Frame) -> list[ProbeSet]:
+    """For each column whose absence the original bears, real rows without it. Asks the original."""
+    sets = []
+    for column in original.columns:
+        if column.kind in ("integer", "boolean") and column.packed_at is None:
+            continue  # their tensors have nothing that could mean "missing"
+        frame = _some(sample)
+        frame[column.name] = _blank(frame[column.name])
+        if _answers(original, frame):
+            sets.append(ProbeSet(MISSING, frame, column.name))
+    return sets
+
+
+def unseen_rows(original: Original, sample: Frame) -> list[ProbeSet]:
+    """For each text column that may hold what was never seen, real rows with such a text. Asks the original."""
+    sets = []
+    for column in original.columns:
+        if column.kind == "text":
+            frame = _some(sample)
+            texts = [UNSEEN_TEXTS[row % len(UNSEEN_TEXTS)] for row in range(len(frame))]
+            frame[column.name] = pd.Series(texts, dtype=_text_dtype(sample[column.name]))
+            if _answers(original, frame):
+                sets.append(ProbeSet(UNSEEN, frame, column.name))
+    return sets
+
+
+def _some(sample: Frame) -> Frame:
+    return sample.head(PROBE_ROWS).reset_index(drop=True)
+
+
+def _blank(values: Any) -> Any:
+    if values.dtype == object:
+        present = values[values.isna()]
+        nothing = present.iloc[0] if len(present) else None  # None or NaN, as the sample has it
+        return pd.Series([nothing] * len(values), dtype=object)
+    if values.dtype.kind in "iub" and not pd.api.types.is_extension_array_dtype(values.dtype):
+        return pd.Series(np.full(len(values), np.nan))
+    return pd.Series([pd.NA if _has_na(values.dtype) else np.nan] * len(values), dtype=values.dtype)
+
+
+def _has_na(dtype: Any) -> bool:
+    return getattr(dtype, "na_value", np.nan) is pd.NA
+
+
+def _text_dtype(values: Any) -> Any:
+    """The column's own, but for categories: a text outside of them needs a plain column."""
+    return object if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype
+
+
+def _answers(original: Original, frame: Frame) -> bool:
+    try:
+        original.answers(frame)
+    except Exception:  # noqa: BLE001 - the model's own code: whatever it raises means "no"
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Reads a sample of the trainer's table and says what kind each column is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rapide.converters.errors import ConversionError
+from rapide.server.repository.manifest import Kind
+from rapide.server.tensors import Array
+
+MAX_SAMPLE_ROWS = 1_000_000
+
+Frame = Any
+"""A ``pandas.DataFrame``; pandas ships no types of its own."""
+
+
+def read_sample(path: Path) -> Frame:
+    """The table at ``path``. Raises ConversionError for what is no table, or an empty one."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConversionError(
+            f"{path.name} is no sample that can be read", hint=f"Give a file ending in {', '.join(_READERS)}."
+        )
+    try:
+        frame = reader(path)
+    except (OSError, ValueError, ImportError) as error:  # pyarrow's and pandas' parser errors are ValueErrors
+        raise ConversionError(f"the sample {path.name} cannot be read: {_first_line(error)}") from error
+    if frame.empty:
+        raise ConversionError(f"the sample {path.name} has no rows", hint="Give some tens or more real rows.")
+    repeated = frame.columns[frame.columns.duplicated()].tolist()
+    if repeated:
+        raise ConversionError(f"the sample {path.name} has two columns called {repeated[0]!r}")
+    frame.columns = [str(name) for name in frame.columns]
+    return frame.head(MAX_SAMPLE_ROWS).reset_index(drop=True)
+
+
+def column_kind(values: Any) -> Kind:
+    """The kind of one column (a pandas Series). Raises ConversionError for dates and mixtures, with the remedy."""
+    dtype = values.cat.categories.dtype if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype
+    for holds, kind in _KINDS:
+        if holds(dtype):
+            return "number" if kind != "text" and values.isna().any() else kind  # only floats can be missing
+    inferred = pd.api.types.infer_dtype(values, skipna=True)
+    if inferred in ("string", "empty"):
+        return "text"
+    raise ConversionError(
+        f"column {values.name!r} of the sample holds {inferred} values ({dtype}), which no model input can carry",
+        hint=_REMEDIES.get(inferred, "Store it as texts, numbers or booleans before training."),
+    )
+
+
+def texts(values: Any, missing: str) -> Array:
+    """A column as an object array of str, ``missing`` where there is no value."""
+    return np.array([missing if pd.isna(value) else str(value) for value in values], dtype=object)
+
+
+def numbers(values: Any, dtype: np.dtype[Any]) -> Array:
+    """A column as ``dtype``, NaN where there is no value. Raises ConversionError if ``dtype`` cannot hold that."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if values.isna().any() and not np.issubdtype(dtype, np.floating):
+        raise ConversionError(f"column {values.name!r} has missing values, which {dtype} cannot hold")
+    plain: Array = values.to_numpy(dtype=dtype, na_value=np.nan) if values.isna().any() else values.to_numpy(dtype)
+    return plain
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+_READERS: Mapping[str, Callable[[Path], Frame]] = {
+    ".parquet": pd.read_parquet,
+    ".csv": pd.read_csv,
+}
+_KINDS: tuple[tuple[Callable[[Any], bool], Kind], ...] = (
+    (pd.api.types.is_bool_dtype, "boolean"),
+    (pd.api.types.is_integer_dtype, "integer"),
+    (pd.api.types.is_float_dtype, "number"),
+    (lambda dtype: isinstance(dtype, pd.StringDtype), "text"),
+)
+_REMEDIES: Mapping[str, str] = {
+    "datetime64": "Train on numbers made from it (year, days since a date) and give those columns.",
+    "datetime": "Train on numbers made from it (year, days since a date) and give those columns.",
+    "date": "Train on numbers made from it (year, days since a date) and give those columns.",
+    "boolean": "A boolean column with missing values: store it as texts (yes, no) or as numbers.",
+}

@@ -1,0 +1,221 @@
+"""Runs one task of ``child.py`` in a process of its own and turns whatever happens to it into an answer or an
+error.
+
+The child speaks through a pipe of its own (``channel.py``); what foreign code prints goes to a file in the work
+folder. Of the environment it sees only what is listed here: tokens and passwords of the user's shell are not among
+it. It is the leader of its own session, so that one signal ends it with everything that it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rapide.converters.errors import ConversionError, GateRefused
+from rapide.converters.limits import GIB, Limits
+
+_MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+"""Far above what a thousand features need; foreign code could write for ever."""
+_LOG_TAIL_BYTES = 2000
+_PASSED_ON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONPATH",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+)
+_FIXED = {
+    "OMP_NUM_THREADS": "2",  # each thread maps memory, and a conversion has little to share out
+    "OPENBLAS_NUM_THREADS": "2",
+    "MALLOC_ARENA_MAX": "2",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+Listener = Callable[[str, str], None]
+"""Called with ``"step"``, ``"note"`` or ``"confinement"`` and its text."""
+
+
+class Sandbox:
+    """One child process; use as a context manager, which ends it and all that it started.
+
+    ``ask`` raises ConversionError for an error that the child told, for its death, and when time is up.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        job: dict[str, Any],
+        *,
+        folder: Path,
+        limits: Limits,
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._task = task
+        self._job = {**job, "limits": limits.to_json()}
+        self._folder = folder
+        self._limits = limits
+        self._listener = listener
+        self._clock = clock
+        self._log_path = folder / f"{task}.log"
+        self._step = "starting"
+        self._buffer = bytearray()
+
+    def __enter__(self) -> Self:
+        job_path = self._folder / f"{self._task}.json"
+        job_path.write_text(json.dumps(self._job), encoding="utf-8")
+        self._deadline_s = self._clock() + self._limits.time_s
+        reader, writer = os.pipe()
+        self._reader = reader
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "rapide.converters.child", self._task, str(job_path), str(writer)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writer,),
+                cwd=self._folder,
+                env=_environment(),
+                start_new_session=True,
+            )
+        os.close(writer)
+        os.set_blocking(reader, False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        os.close(self._reader)
+
+    def ask(self, question: dict[str, Any] | None = None) -> Any:
+        """Sends ``question`` (None: the child answers unasked) and returns the answer."""
+        if question is not None:
+            self._write(json.dumps(question).encode() + b"\n")
+        while True:
+            message = self._next()
+            if message is None:
+                raise self._died()
+            for kind in ("step", "note", "confinement"):
+                if kind in message:
+                    self._step = message[kind] if kind == "step" else self._step
+                    self._listener(kind, str(message[kind]))
+            if "error" in message:
+                raise self._told(message["error"])
+            if "answer" in message:
+                return message["answer"]
+
+    def _write(self, line: bytes) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            raise AssertionError("the child was started with a pipe")
+        try:
+            stdin.write(line)
+            stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def _next(self) -> dict[str, Any] | None:
+        """The next message, or None when the child has closed its end."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._reader, selectors.EVENT_READ)
+            while (end := self._buffer.find(b"\n")) < 0:
+                left_s = self._deadline_s - self._clock()
+                if left_s <= 0 or not selector.select(left_s):
+                    raise self._out_of_time()
+                chunk = os.read(self._reader, 1 << 16)
+                if not chunk:
+                    return None
+                self._buffer += chunk
+                if len(self._buffer) > _MAX_MESSAGE_BYTES:
+                    raise ConversionError(f"the child process floods its channel while {self._step}")
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            raise ConversionError(f"the child process sent garbage while {self._step}")
+        return message
+
+    def _end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _told(self, error: dict[str, Any]) -> ConversionError:
+        if "gate" in error:
+            return GateRefused(str(error["gate"]), str(error["message"]), hint=str(error.get("hint", "")))
+        if "message" in error:
+            return ConversionError(str(error["message"]), hint=str(error.get("hint", "")))
+        if error.get("memory"):
+            return self._out_of_memory()
+        return ConversionError(
+            f"{self._step} failed: {error.get('unexpected', 'no reason given')}", hint=self._log_hint()
+        )
+
+    def _died(self) -> ConversionError:
+        left_s = max(0.1, self._deadline_s - self._clock())
+        try:
+            status = self._process.wait(min(left_s, 5.0))
+        except subprocess.TimeoutExpired:
+            return ConversionError(f"the child process closed its channel while {self._step}")
+        if status == -signal.SIGXCPU:
+            return self._out_of_time()
+        tail = self._log_tail()
+        if "bad_alloc" in tail or "MemoryError" in tail or "Cannot allocate memory" in tail:
+            return self._out_of_memory()
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        if status == -signal.SIGKILL:
+            return ConversionError(
+                f"the child process {how} while {self._step}",
+                hint="The system may have run out of memory, or it used up its time: see --memory-gib, --timeout.",
+            )
+        return ConversionError(
+            f"the child process {how} while {self._step}, without giving an answer", hint=self._log_hint()
+        )
+
+    def _out_of_time(self) -> ConversionError:
+        return ConversionError(
+            f"{self._step} took longer than {self._limits.time_s:g} s and was stopped",
+            hint="If the model is only big, raise --timeout.",
+        )
+
+    def _out_of_memory(self) -> ConversionError:
+        return ConversionError(
+            f"{self._step} needed more than {self._limits.memory_bytes / GIB:g} GiB of memory",
+            hint="If the model is only big, raise --memory-gib.",
+        )
+
+    def _log_hint(self) -> str:
+        tail = self._log_tail().strip()
+        return f"It printed:\n{tail}" if tail else ""
+
+    def _log_tail(self) -> str:
+        with self._log_path.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
+            return log.read().decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**passed, **_FIXED}

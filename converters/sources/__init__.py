@@ -1,0 +1,1 @@
+"""What a trained model can come from: one folder or module per source, behind one table (``table.py``)."""

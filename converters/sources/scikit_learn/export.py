@@ -1,0 +1,178 @@
+"""From a fitted estimator to an ONNX graph, by skl2onnx, with parts of our own where it is not faithful
+(``imputer``, ``trees``, ``narrowing``).
+
+All numbers enter skl2onnx as floats or doubles; ``surgery.py`` puts the casts from integers and booleans before
+them, because skl2onnx takes the type of the first column for all that are merged.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import skl2onnx
+from onnx import ModelProto
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+from skl2onnx.sklapi import CastTransformer
+from sklearn.base import is_classifier
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+
+from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
+from rapide.converters.errors import ConversionError
+from rapide.converters.sources.scikit_learn import imputer, narrowing, trees
+from rapide.converters.sources.scikit_learn.structure import Node, describe, parts, root, walk
+
+OPSETS = {"": 21, "ai.onnx.ml": 3}
+"""Known to every onnxruntime that this project runs on (1.23 and later); ml 3 has trees with double thresholds."""
+
+
+def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> ModelProto:
+    """The graph, its inputs called ``c0``, ``c1``, … or the packed input's name.
+
+    Raises ConversionError, naming the step that cannot be converted.
+    """
+    _register_parts()
+    node = root(estimator, tuple(column.name for column in columns))
+    check_supported(node)
+    prepared = prepare(estimator, precision)
+    options = {id(prepared): {"zipmap": False}} if _has_zipmap(prepared) else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skl2onnx's own deprecations; what matters is proven by the parity gate
+        try:
+            graph: ModelProto = skl2onnx.convert_sklearn(
+                prepared,
+                name="rapide",
+                initial_types=_input_types(columns, precision),
+                options=options,
+                target_opset=OPSETS,
+            )
+        except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError) as error:
+            raise _unsupported(error, prepared, node) from error
+        except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise _unsupported(error, prepared, node) from error
+    return graph
+
+
+def check_supported(node: Node) -> None:
+    """Raises ConversionError for the first step that skl2onnx does not know at all."""
+    known = set(skl2onnx.supported_converters(from_sklearn=True))
+    mapped = {kind for kind in _operator_names() if kind is not None}
+    for part in parts(node):
+        kind = type(part.estimator)
+        if kind not in mapped and kind.__name__ not in known:
+            raise ConversionError(
+                f"{describe(part)} cannot be converted to ONNX: {kind.__name__} of "
+                f"{kind.__module__.partition('.')[0]} is not supported",
+                hint="Use a similar estimator that is (docs/guides/convert.md lists them), or do this step before "
+                "the model is called.",
+            )
+
+
+def prepare(estimator: Any, precision: Precision) -> Any:
+    """A copy that skl2onnx converts faithfully: same answers, other notation."""
+    prepared = copy.deepcopy(estimator)
+    while hasattr(prepared, "best_estimator_"):
+        prepared = prepared.best_estimator_
+    for node in walk(root(prepared, ())):
+        for kind, change in _CHANGES.items():
+            if isinstance(node.estimator, kind):
+                change(node.estimator)
+        for name, change in _CHANGES_BY_NAME.items():
+            if type(node.estimator).__name__ == name:
+                change(node.estimator)
+    if precision == "mixed" and isinstance(prepared, Pipeline):
+        # scikit-learn's trees narrow what they are given in the same place.
+        prepared.steps.insert(len(prepared.steps) - 1, ("narrow", CastTransformer(dtype=np.float32)))
+    return prepared
+
+
+def _input_types(columns: Sequence[Column], precision: Precision) -> list[tuple[str, Any]]:
+    number = FloatTensorType if precision == "float32" else DoubleTensorType
+    if columns[0].packed_at is not None:
+        return [(PACKED_INPUT, number([None, len(columns)]))]
+    return [
+        (f"c{position}", (number if column.is_numeric else StringTensorType)([None, 1]))
+        for position, column in enumerate(columns)
+    ]
+
+
+def _has_zipmap(estimator: Any) -> bool:
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return is_classifier(estimator) and hasattr(last, "classes_")
+
+
+def _unsupported(error: Exception, prepared: Any, node: Node) -> ConversionError:
+    """Names the step whose converter failed, found in the traceback: skl2onnx's messages seldom say."""
+    culprit = _operator_in(error.__traceback__)
+    shown = describe(node)
+    for original, copied in zip(walk(node), walk(root(prepared, ())), strict=False):
+        if copied.estimator is culprit:
+            shown = describe(original)
+    if culprit is not None and shown == describe(node):
+        shown = f"the step {type(culprit).__name__}"
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return ConversionError(
+        f"{shown} cannot be converted to ONNX: {reason}",
+        hint="Change that step's options or use a similar estimator (docs/guides/convert.md), then train again.",
+    )
+
+
+def _operator_in(trace: TracebackType | None) -> Any:
+    found = None
+    while trace is not None:
+        operator = trace.tb_frame.f_locals.get("operator")
+        found = getattr(operator, "raw_operator", found)
+        trace = trace.tb_next
+    return found
+
+
+def _number_columns(transformer: Any) -> None:
+    """Columns by position: the graph's inputs have names of their own."""
+    positions = transformer._transformer_to_input_indices
+    transformer.transformers_ = [
+        (name, member, [int(position) for position in positions[name]])
+        for name, member, _columns in transformer.transformers_
+    ]
+
+
+def _spell_missing_category(encoder: Any) -> None:
+    """A missing text arrives as an empty one, so that is what the encoder must know it as."""
+    encoder.categories_ = [
+        np.array([MISSING_TEXT if _is_missing(value) else value for value in categories], dtype=object)
+        if categories.dtype == object
+        else categories
+        for categories in encoder.categories_
+    ]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _keep_shape(voting: Any) -> None:
+    voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
+
+
+def _register_parts() -> None:
+    imputer.register()
+    trees.register()
+    narrowing.register()
+
+
+def _operator_names() -> Mapping[Any, str]:
+    names: Mapping[Any, str] = skl2onnx._supported_operators.sklearn_operator_name_map
+    return names
+
+
+_CHANGES: Mapping[type, Callable[[Any], None]] = {ColumnTransformer: _number_columns}
+_CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
+    "OneHotEncoder": _spell_missing_category,
+    "OrdinalEncoder": _spell_missing_category,
+    "VotingClassifier": _keep_shape,
+}
