@@ -1,9 +1,11 @@
-"""Server processes under measurement: pinned to a core, waited for, weighed, stopped."""
+"""Server processes: started, pinned to a core, waited for, weighed, stopped."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -56,7 +58,7 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """A started server. Use as a context manager; it is stopped, and killed if it does not stop."""
+    """A started server, its output in ``log``. A context manager, which stops it at the end."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._log = log
@@ -64,7 +66,7 @@ class ServerProcess:
         self.started_s = time.perf_counter()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                pinned(command), stdout=output, stderr=subprocess.STDOUT, env=environment, stdin=subprocess.DEVNULL
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, stdin=subprocess.DEVNULL
             )
 
     def __enter__(self) -> ServerProcess:
@@ -83,7 +85,15 @@ class ServerProcess:
             time.sleep(0.002)
         return time.perf_counter() - self.started_s
 
+    def kill(self) -> None:
+        """As the kernel would, without a word: the process and its descendants."""
+        for pid in [self._process.pid, *_descendants(self._process.pid)]:
+            with contextlib.suppress(ProcessLookupError):  # a child may follow its parent before its turn
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
     def stop(self) -> None:
+        """Asks the process to end, and kills it if it does not."""
         self._process.terminate()
         try:
             self._process.wait(STOPPED_WITHIN_S)

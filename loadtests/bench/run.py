@@ -22,7 +22,7 @@ from typing import Any
 from rapide.loadtests.bench import contestants, generators, machine, processes, workloads
 from rapide.loadtests.bench.contestants import CONTESTANTS, SERVERS, Contestant, Ports, Target
 from rapide.loadtests.bench.generators import Load
-from rapide.loadtests.bench.processes import ServerProcess
+from rapide.loadtests.bench.processes import ServerProcess, pinned
 from rapide.loadtests.wire import driver
 
 SCHEMA = 1
@@ -63,7 +63,7 @@ class Checked:
 def run(plan: Plan, say: Say) -> dict[str, Any]:
     """Measures by ``plan``; ``say`` is told what is going on. Raises NotReady, GeneratorFailed or ValueError."""
     where = machine.describe()
-    pinned = processes.pin_generator()
+    is_pinned = processes.pin_generator()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "models"
         folder.mkdir()
@@ -85,7 +85,7 @@ def run(plan: Plan, say: Say) -> dict[str, Any]:
         "machine": where,
         "versions": machine.versions(),
         "method": {
-            "pinned": pinned,
+            "pinned": is_pinned,
             "generators": {protocol: generators.name_for(protocol) for protocol in ("grpc", "http")},
             "most_connections": generators.MOST_CONNECTIONS,
             **dataclasses.asdict(plan),
@@ -100,14 +100,14 @@ def run(plan: Plan, say: Say) -> dict[str, Any]:
 
 def _bare(folder: Path, plan: Plan) -> Any:
     command = [sys.executable, "-m", "rapide.loadtests.bench.bare", str(folder), str(plan.duration_s)]
-    said = subprocess.run(processes.pinned(command), capture_output=True, text=True, check=True)
+    said = subprocess.run(pinned(command), capture_output=True, text=True, check=True)
     return json.loads(said.stdout)
 
 
 def _start(model: Path, folder: Path) -> dict[str, Any]:
     """Seconds from the command to ready, and the memory then, with one small model."""
     ports = Ports()
-    with ServerProcess(contestants.rapide_command(model, ports), folder / "start.log") as server:
+    with ServerProcess(pinned(contestants.rapide_command(model, ports)), folder / "start.log") as server:
         ready_s = server.wait_until(lambda: contestants.rapide_is_ready(ports))
         return {"ready_s": ready_s, "memory": _memory(server)}
 
@@ -124,7 +124,7 @@ def _servers(folder: Path, logs: Path) -> Iterator[tuple[dict[str, ServerProcess
         started = {}
         for server in SERVERS:
             mine = ports[server.name]
-            process = ServerProcess(server.command(folder, mine), logs / f"{server.name}.log")
+            process = ServerProcess(pinned(server.command(folder, mine)), logs / f"{server.name}.log")
             started[server.name] = stack.enter_context(process)
             process.wait_until(lambda server=server, mine=mine: server.is_ready(mine))  # type: ignore[misc]
         yield started, ports
