@@ -285,3 +285,10 @@ def test_files_without_number_are_a_problem_not_a_burden(tmp_path: Path, monkeyp
     for number in range(6):
         path.with_name(f"part-{number}").touch()
     assert problems(open_repository(tmp_path).scan()) == ["plain/1: it holds more than 5 files"]
+
+
+def test_a_link_inside_a_version_is_not_walked(tmp_path: Path) -> None:
+    path = bare_tree(tmp_path)
+    path.with_name("loop").symlink_to(".")
+    (version,) = open_repository(tmp_path).scan().models["plain"].versions.values()
+    assert version.size_bytes == path.stat().st_size
