@@ -52,14 +52,23 @@ def _column(array: Array, prediction: Prediction) -> Array:
 def _class_names(array: Array, datatype: DataType, classes: Sequence[str]) -> Array:
     if datatype is DataType.BYTES:  # labels that are names already
         return texts(array)
-    table = dict(enumerate(classes))
+    names = dict(enumerate(classes))  # 1.0 and True find what 1 does
+    labels = array.reshape(-1)
+    labels = labels if labels.dtype.kind in "biu" else labels.astype(np.float64)
     out = np.empty(array.shape, dtype=object)
-    out.reshape(-1)[:] = [table.get(label, str(label)) for label in array.reshape(-1).astype(np.int64).tolist()]
+    out.reshape(-1)[:] = [names.get(label, _number_text(label)) for label in labels.tolist()]
     return out
 
 
+def _number_text(label: float) -> str:
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
 def _of_kind(array: Array, prediction: Prediction) -> Array:
+    """``array`` in the kind's own datatype where that loses nothing."""
     dtype = _DTYPES.get(prediction.kind)
-    if dtype is None or array.dtype.kind == dtype.kind or not np.isfinite(array).all():
-        return array  # what is not finite has no place among integers; it is shown as it is
-    return array.astype(dtype)
+    if dtype is None or array.dtype.kind == dtype.kind:
+        return array
+    with np.errstate(invalid="ignore"):
+        converted = array.astype(dtype)
+    return converted if bool((converted == array).all()) else array
