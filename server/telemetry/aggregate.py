@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from rapide.server.telemetry import bins
 from rapide.server.telemetry.slot_reader import VersionSnapshot
 from rapide.server.telemetry.version_block import (
+    ARRIVALS,
     IN_FLIGHT,
     SECONDS,
     STATE,
@@ -51,6 +53,14 @@ RequestKey = tuple[str, str, str]
 """Label, protocol, code."""
 
 
+class Recent(NamedTuple):
+    """The last arrivals at one worker: instants (monotonic), their rows, whether there were earlier ones."""
+
+    instants_s: bins.Floats
+    rows: Block
+    forgot: bool
+
+
 @dataclass(slots=True)
 class VersionTotals:
     """One model version over all workers. Arrays have the shapes of ``TOTALS``."""
@@ -73,8 +83,8 @@ class VersionTotals:
     """Most arrivals in one window at one worker."""
     seconds: dict[int, int] = field(default_factory=dict)
     """Arrivals by epoch second: exact for the last ``SECONDS`` seconds before the newest."""
-    recent: list[tuple[bins.Floats, Block]] = field(default_factory=list)
-    """Per worker the last instants (monotonic) and their rows."""
+    recent: list[Recent] = field(default_factory=list)
+    """One per worker that had arrivals."""
 
     def count(self, *codes: str) -> int:
         """Requests that ended with one of these codes."""
@@ -111,7 +121,8 @@ def _add(into: VersionTotals, snapshot: VersionSnapshot) -> None:
             into.reasons[name] = into.reasons.get(name, 0) + int(number)
     _add_gauges(into, snapshot)
     if len(snapshot.arrivals_s):
-        into.recent.append((snapshot.arrivals_s, snapshot.arrival_rows))
+        forgot = int(totals["folded"][ARRIVALS]) > len(snapshot.arrivals_s)
+        into.recent.append(Recent(snapshot.arrivals_s, snapshot.arrival_rows, forgot))
         firsts = [first for first in (into.first_arrival_s, float(totals["first_arrival_s"])) if first]
         into.first_arrival_s = min(firsts)
         into.last_arrival_s = max(into.last_arrival_s, float(totals["last_arrival_s"]))
@@ -151,17 +162,12 @@ def _add_seconds(into: VersionTotals, seconds: Block, counts: Block) -> None:
     into.seconds = {second: number for second, number in into.seconds.items() if second > newest - SECONDS}
 
 
-def union_of_recent(recent: Sequence[tuple[bins.Floats, Block]], ring: int) -> tuple[bins.Floats, Block]:
-    """Instants and rows of all workers together, in order, from the instant on from which none is missing.
-
-    A worker whose ring of ``ring`` entries is full has forgotten what came before its oldest entry, so the union
-    is complete only after the latest of those.
-    """
-    if not recent:
-        return np.empty(0), np.empty(0, dtype=np.uint32)
-    since = max((float(instants[0]) for instants, _ in recent if len(instants) == ring), default=-np.inf)
-    instants = np.concatenate([instants for instants, _ in recent])
-    rows = np.concatenate([rows for _, rows in recent])
+def union_of_recent(recent: Sequence[Recent]) -> tuple[bins.Floats, Block]:
+    """Instants and rows of all workers together, in order, from the instant on from which none is missing: the
+    latest of those before which some worker has forgotten arrivals. ``recent`` is not empty."""
+    since = max((float(worker.instants_s[0]) for worker in recent if worker.forgot), default=-np.inf)
+    instants = np.concatenate([worker.instants_s for worker in recent])
+    rows = np.concatenate([worker.rows for worker in recent])
     order = np.argsort(instants, kind="stable")
     order = order[instants[order] >= since]
     return instants[order], rows[order]

@@ -8,7 +8,7 @@ from rapide.server.telemetry import bins, process
 from rapide.server.telemetry.aggregate import VersionTotals, aggregate
 from rapide.server.telemetry.exposition import Family, Histogram, regroup
 from rapide.server.telemetry.metrics import METRICS
-from rapide.server.telemetry.slot_reader import SlotSnapshot
+from rapide.server.telemetry.slot_reader import ScalarSnapshot, SlotSnapshot
 from rapide.server.telemetry.version_block import COMPUTE_S, ROWS, RUNS, Block
 from rapide.server.telemetry.vocabulary import PROTOCOLS
 
@@ -40,11 +40,13 @@ class Collection:
     def set(self, name: str, labels: Labels, value: float | Histogram) -> None:
         self._families[name].samples[labels] = value
 
-    def add(self, name: str, labels: Labels, value: float) -> None:
-        samples = self._families[name].samples
-        before = samples.get(labels, 0.0)
-        assert not isinstance(before, Histogram)  # noqa: S101 - only plain numbers are added
-        samples[labels] = before + value
+    def merge(self, scalar: ScalarSnapshot) -> None:
+        """Puts one worker's scalar to those of the others."""
+        family = self._families[scalar.name]
+        labels = tuple(value for _, value in scalar.labels)
+        before = family.samples.get(labels)
+        assert not isinstance(before, Histogram)  # noqa: S101 - histograms are no scalars
+        family.samples[labels] = scalar.value if before is None else family.spec.merge(before, scalar.value)
 
 
 def collect(slots: Sequence[SlotSnapshot], build: Labels) -> list[Family]:
@@ -60,7 +62,7 @@ def collect(slots: Sequence[SlotSnapshot], build: Labels) -> list[Family]:
     _workers(into, slots)
     for slot in slots:
         for scalar in slot.scalars:
-            into.add(scalar.name, tuple(value for _, value in scalar.labels), scalar.value)
+            into.merge(scalar)
     into.set("rapide_build_info", build, 1)
     return into.families()
 
@@ -106,7 +108,8 @@ def _batches(into: Collection, totals: VersionTotals, name: Labels) -> None:
 
 
 def _model(into: Collection, totals: VersionTotals, name: Labels) -> None:
-    into.set("rapide_model_info", (*name, totals.digest), 1)
+    if totals.states.keys() - {"unloaded"}:
+        into.set("rapide_model_info", (*name, totals.digest), 1)
     for state, workers in {"ready": 0, **totals.states}.items():
         into.set("rapide_model_state", (*name, state), workers)
 

@@ -6,10 +6,12 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rapide.server.telemetry.recorder import Finished
 from rapide.server.telemetry.trace_context import parse
+
+if TYPE_CHECKING:  # needs numpy, which the supervisor, who writes such lines too, does without
+    from rapide.server.telemetry.recorder import Finished
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes that every LogRecord has; all others came through ``extra``."""

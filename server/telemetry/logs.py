@@ -61,7 +61,7 @@ class Logs:
         self._backlog.offer(entry)
 
     def check(self, state: Mapping[str, Any]) -> LogSettings:
-        """The settings that ``state`` (Triton's names, what differs from the start) means. Raises InvalidRequest."""
+        """The settings that ``state`` means: what differs from the start, by Triton's names; or InvalidRequest."""
         return self._at_start.updated(state)
 
     def apply(self, state: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -14,6 +16,8 @@ class MetricSpec:
     labels: tuple[str, ...]
     help: str
     group: str
+    merge: Callable[[float, float], float] = operator.add
+    """How the values of several workers become one."""
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -92,7 +96,7 @@ METRICS: tuple[MetricSpec, ...] = (
         "rapide_model_info",
         "info",
         (*_VERSION, "digest"),
-        "1 for every version that some worker knows; the digest says which bytes.",
+        "1 for every version that some worker has loaded or loads; the digest says which bytes.",
         _MODELS,
     ),
     MetricSpec(
@@ -101,6 +105,14 @@ METRICS: tuple[MetricSpec, ...] = (
         (*_VERSION, "state"),
         "Workers in which the version is in this state: loading, ready, draining, broken or unloaded.",
         _MODELS,
+    ),
+    MetricSpec(
+        "rapide_repository_problems",
+        "gauge",
+        (),
+        "Versions and models in the repository that cannot be served; the log and the repository index say why.",
+        _MODELS,
+        merge=max,
     ),
     MetricSpec("rapide_worker_up", "gauge", ("worker",), "1 while the worker's process lives.", _WORKERS),
     MetricSpec(

@@ -16,7 +16,6 @@ from rapide.server.telemetry.version_block import (
     COMPUTE_S,
     INPUT_S,
     OUTPUT_S,
-    RECENT,
     REQUESTS,
     ROWS,
     RUNS,
@@ -78,7 +77,7 @@ def _arrivals(totals: VersionTotals, wall_offset_s: float) -> dict[str, Any]:
     count = int(totals.sums["rows"].sum())
     if not count:
         return {"count": 0}
-    instants, rows = union_of_recent(totals.recent, RECENT)
+    instants, rows = union_of_recent(totals.recent)
     week = [int(number) for number in totals.sums["hour_of_week"]]
     span_s = totals.last_arrival_s - totals.first_arrival_s
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from rapide.server.telemetry.fold import fold
 from rapide.server.telemetry.slots import COUNTER, GAUGE, VERSION, Key, Place, SlotHeader, places, read_header
-from rapide.server.telemetry.version_block import BLOCK, HEAD, Block
+from rapide.server.telemetry.version_block import ARRIVALS, BLOCK, HEAD, RECENT, Block
 
 _ATTEMPTS = 8
 """Reads of a block whose writer folds meanwhile: a fold comes once in a thousand requests, a read takes 0.1 ms."""
@@ -58,8 +57,11 @@ class SlotSnapshot:
     scalars: tuple[ScalarSnapshot, ...]
 
 
-def read_directory(directory: Path) -> list[SlotSnapshot]:
-    """Every slot of a server, in the order of their names. Files that are not slots are passed over."""
+def read_directory(directory: Path, wall_offset_s: float) -> list[SlotSnapshot]:
+    """Every slot of a server, in the order of their names. Files that are not slots are passed over.
+
+    ``wall_offset_s``: epoch seconds minus monotonic seconds, now.
+    """
     snapshots: list[SlotSnapshot] = []
     for path in sorted(directory.glob("worker-*")):
         try:
@@ -67,13 +69,13 @@ def read_directory(directory: Path) -> list[SlotSnapshot]:
         except OSError:
             continue
         try:
-            snapshots.extend(read_slot(descriptor))
+            snapshots.extend(read_slot(descriptor, wall_offset_s))
         finally:
             os.close(descriptor)
     return snapshots
 
 
-def read_slot(descriptor: int) -> Iterator[SlotSnapshot]:
+def read_slot(descriptor: int, wall_offset_s: float) -> Iterator[SlotSnapshot]:
     """The slot behind an open file, or nothing if it is not one (yet)."""
     header = read_header(descriptor)
     if header is None:
@@ -82,7 +84,7 @@ def read_slot(descriptor: int) -> Iterator[SlotSnapshot]:
     versions, scalars = [], []
     for place in places(descriptor, header):
         if place.kind == VERSION:
-            versions.append(_read_version(descriptor, place, header.slot, alive))
+            versions.append(_read_version(descriptor, place, header.slot, alive, wall_offset_s))
         elif place.kind in (COUNTER, GAUGE) and (alive or place.kind == COUNTER):
             value = float(np.frombuffer(os.pread(descriptor, 8, place.offset_bytes), dtype="<f8")[0])
             scalars.append(ScalarSnapshot(place.key[0], _label_pairs(place.key), value))
@@ -93,15 +95,14 @@ def _label_pairs(key: Key) -> tuple[tuple[str, str], ...]:
     return tuple(zip(key[1::2], key[2::2], strict=True))
 
 
-def _read_version(descriptor: int, place: Place, slot: int, alive: bool) -> VersionSnapshot:
-    head, block = _read_block(descriptor, place)
+def _read_version(descriptor: int, place: Place, slot: int, alive: bool, wall_offset_s: float) -> VersionSnapshot:
+    head, block, overwritten = _read_block(descriptor, place)
     cursors = tuple(int(cursor) for cursor in head["cursors"])
     bank = int(head["sequence"]) & 1
     totals = block["banks"][bank : bank + 1].reshape(())
-    fold(totals, block, cursors, time.time() - time.monotonic())
+    fold(totals, block, cursors, wall_offset_s)
     model, version = place.key
-    recent = min(cursors[0], len(block["arrival_s"]))
-    order = np.arange(cursors[0] - recent, cursors[0]) % len(block["arrival_s"])
+    order = np.arange(min(overwritten, cursors[ARRIVALS]), cursors[ARRIVALS]) % RECENT
     return VersionSnapshot(
         slot=slot,
         alive=alive,
@@ -117,15 +118,20 @@ def _read_version(descriptor: int, place: Place, slot: int, alive: bool) -> Vers
     )
 
 
-def _read_block(descriptor: int, place: Place) -> tuple[Block, Block]:
-    """Head and block that belong together. The head, with its cursors, is read first, so all that the cursors
-    cover is in the block read after it; an unchanged ``sequence`` afterwards says that nothing was folded."""
+def _read_block(descriptor: int, place: Place) -> tuple[Block, Block, int]:
+    """Head and block that belong together, and how many arrivals may have been overwritten since they came, the
+    one that is being written included.
+
+    The head, with its cursors, is read first, so all that the cursors cover is in the block read after it; an
+    unchanged ``sequence`` afterwards says that nothing was folded.
+    """
     for _ in range(_ATTEMPTS):
         head = _at(descriptor, place, HEAD)
         block = _at(descriptor, place, BLOCK)
-        if _at(descriptor, place, HEAD)["sequence"] == head["sequence"]:
+        later = _at(descriptor, place, HEAD)
+        if later["sequence"] == head["sequence"]:
             break
-    return head, block
+    return head, block, max(0, int(later["cursors"][ARRIVALS]) + 1 - RECENT)
 
 
 def _at(descriptor: int, place: Place, dtype: np.dtype[np.void]) -> Block:

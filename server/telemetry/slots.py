@@ -141,10 +141,11 @@ class SlotFile:
         total = head_bytes + _aligned(size_bytes)
         if total > SEGMENT_BYTES - HEADER_BYTES:
             raise OSError(f"a record of {total} bytes does not fit a segment of {SEGMENT_BYTES}")
-        if self._used // SEGMENT_BYTES != (self._used + total - 1) // SEGMENT_BYTES:
-            self._skip_rest_of_segment()
-        if self._used >= len(self._segments) * SEGMENT_BYTES:
+        last = (self._used + total - 1) // SEGMENT_BYTES
+        if last == len(self._segments):
             self._add_segment()
+        if last != self._used // SEGMENT_BYTES:
+            self._skip_rest_of_segment()
         segment, offset = divmod(self._used, SEGMENT_BYTES)
         view = self._segments[segment]
         _RECORD.pack_into(view, offset, kind, len(text), size_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 import time
@@ -21,12 +22,13 @@ from rapide.server.telemetry.recorder import Finished, Observer, Recorder
 from rapide.server.telemetry.request_ids import request_ids
 from rapide.server.telemetry.scalars import Scalar, scalar
 from rapide.server.telemetry.slot_reader import SlotSnapshot, read_directory, read_slot
-from rapide.server.telemetry.slots import VERSION, SlotFile, SlotInUse
+from rapide.server.telemetry.slots import VERSION, Key, SlotFile, SlotInUse
 from rapide.server.telemetry.spans import SpanSender
 from rapide.server.telemetry.statistics import model_statistics
 from rapide.server.telemetry.triton_trace import TritonTracer
 from rapide.server.telemetry.version_block import BLOCK
 
+_log = logging.getLogger(__name__)
 _SLOT_ATTEMPTS: Final = 8
 """Files per slot: a worker that still drains while its successor starts keeps its own."""
 
@@ -73,6 +75,7 @@ class Telemetry:
         self._recorders: dict[tuple[str, str], Recorder] = {}
         self._observers: list[Observer] = []
         self._slot: SlotFile | None = None
+        self._overflow: SlotFile | None = None
         self._traces = TritonTracer(self.options.trace_file, partial(self._count_dropped_trace, "triton"))
         self._logs = self._make_logs()
         self._spans: SpanSender | None = None
@@ -101,9 +104,10 @@ class Telemetry:
         if self._spans is not None:
             self._spans.close()
         self._logs.close()
-        if self._slot is not None:
-            self._slot.close()
-            self._slot = None
+        for file in (self._slot, self._overflow):
+            if file is not None:
+                file.close()
+        self._slot = self._overflow = None
 
     # Recording.
 
@@ -111,7 +115,7 @@ class Telemetry:
         """The recorder of a version; asked again, the same."""
         known = self._recorders.get((model, version))
         if known is None:
-            memory = self._file().body(VERSION, (model, version), BLOCK.itemsize)
+            memory = self._body(VERSION, (model, version), BLOCK.itemsize)
             known = Recorder(model, version, digest, memory, self._observers, self._wall_offset_s)
             self._recorders[model, version] = known
         return known
@@ -123,13 +127,13 @@ class Telemetry:
 
     def scalar(self, name: str, **labels: str) -> Scalar:
         """A counter or gauge of the metric table, such as ``scalar("rapide_connections", protocol="grpc")``."""
-        return scalar(self._file(), name, labels)
+        return scalar(self._body, name, labels)
 
     # Reading: all workers together, at this instant. Milliseconds of work: call from a thread.
 
     def render_metrics(self, content_type: str = PROMETHEUS) -> bytes:
         """The metrics page."""
-        return render(collect(self._snapshots(), self._build), content_type)
+        return render(collect(self.snapshots(), self._build), content_type)
 
     def metrics_page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body for a request with this ``Accept`` header."""
@@ -138,7 +142,7 @@ class Telemetry:
 
     def profile(self) -> dict[str, Any]:
         """The usage profile (docs/reference/profile.md)."""
-        slots = self._snapshots()
+        slots = self.snapshots()
         versions = aggregate(version for slot in slots for version in slot.versions)
         return profile(versions, self._wall_offset_s(), workers=sum(slot.alive for slot in slots))
 
@@ -146,7 +150,7 @@ class Telemetry:
         """One version's ``$model_stat`` of Triton's statistics extension; zeros if it was never asked."""
         wanted = [
             known
-            for slot in self._snapshots()
+            for slot in self.snapshots()
             for known in slot.versions
             if (known.model, known.version) == (model, version)
         ]
@@ -200,10 +204,23 @@ class Telemetry:
     def _count_dropped_trace(self, form: str) -> None:
         self.scalar("rapide_traces_dropped_total", form=form).add()
 
-    def _snapshots(self) -> list[SlotSnapshot]:
+    def snapshots(self) -> list[SlotSnapshot]:
+        """Everything that all workers recorded, unmerged."""
+        offset_s = self._wall_offset_s()
+        private = list(read_slot(self._overflow.descriptor, offset_s)) if self._overflow is not None else []
         if self.options.directory is not None:
-            return read_directory(self.options.directory)
-        return list(read_slot(self._file().descriptor))
+            return private + read_directory(self.options.directory, offset_s)
+        return private + list(read_slot(self._file().descriptor, offset_s))
+
+    def _body(self, kind: int, key: Key, size_bytes: int) -> memoryview:
+        """Memory for a record: in the slot, or private to this process if the slot's disk is full."""
+        try:
+            return self._file().body(kind, key, size_bytes)
+        except OSError as error:
+            if self._overflow is None:
+                _log.warning("no room for metrics of %s, other workers will not show them: %s", key[0], error)
+                self._overflow = _open_slot(None, self.options.slot)
+            return self._overflow.body(kind, key, size_bytes)
 
     def _file(self) -> SlotFile:
         if self._slot is None:

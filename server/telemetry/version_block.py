@@ -28,7 +28,7 @@ FOLD_EVERY: Final = 1024
 """Entries between folds: more would make the stall of a fold longer, fewer its share of a request larger."""
 RING: Final = 2 * FOLD_EVERY
 RECENT: Final = 4096
-"""Exact arrival instants kept per worker; also the ring of queue times."""
+"""Arrival instants kept per worker, the one being written included; also the ring of queue times."""
 LABELS: Final = 8
 """Labels that may reach one version over a worker slot's life; later ones are counted as "other"."""
 REASONS: Final = 8
