@@ -214,10 +214,12 @@ class ServedModel:
     versions: list[int]
     labels: list[str]
     """As people write them: ``stable=2``, ``canary=3:10%``."""
-    path: str
-    """Where to POST ``body``."""
-    body: str
-    """JSON made from the model's real inputs; empty if no example could be made."""
+    path: str = ""
+    """Where to POST ``body``; empty if no example could be made."""
+    body: str = ""
+    """JSON made from the model's real inputs."""
+    is_script: bool = False
+    """Whether ``body`` is a Python program that prints the JSON instead, because that would fill the screen."""
 
 
 @dataclass(frozen=True, slots=True)
