@@ -34,7 +34,7 @@ class Served:
 
 @contextmanager
 def serving(models: Path, log: Path, *flags: str) -> Iterator[Served]:
-    """``rapide serve models`` with one worker and these flags, ready; stopped at the end. ``log`` has its output."""
+    """``rapide serve models`` with one worker and these flags, ready; stopped at the end. It prints to ``log``."""
     ports = Ports()
     with ServerProcess([*rapide_command(models, ports), *flags], log) as process:
         process.wait_until(lambda: rapide_is_ready(ports))
