@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 from rapide.server.errors import BrokenVersion
+from rapide.server.repository.files import open_regular
 from rapide.server.repository.manifest import FileRecord
 from rapide.server.repository.snapshot import VersionEntry
 
 
 def digest_file(path: Path) -> FileRecord:
     """Digest and length of the file at ``path``. Raises OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return FileRecord(sha256, os.fstat(file.fileno()).st_size)
 

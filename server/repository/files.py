@@ -9,17 +9,24 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of the regular file at ``path``. Raises OSError, also for what is longer or no regular file.
+def open_regular(path: Path) -> BinaryIO:
+    """The regular file at ``path``, open for reading. Raises OSError, also for anything else that is called so.
 
     A pipe put there by mistake or malice would otherwise block its reader for ever.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of the regular file at ``path``. Raises OSError, also where that is longer."""
+    with open_regular(path) as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rapide.server.errors import Conflict, InvalidRequest, RepositoryError
-from rapide.server.repository.files import exclusive_lock, sync_folder
+from rapide.server.repository.files import exclusive_lock, open_regular, sync_folder
 from rapide.server.repository.layout import (
     LOCK_FILE,
     MANIFEST_FILE,
@@ -139,7 +139,7 @@ def _write(path: Path, source: Path | bytes) -> FileRecord:
 
 
 def _open_source(source: Path | bytes) -> BinaryIO:
-    return BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    return BytesIO(source) if isinstance(source, bytes) else open_regular(source)
 
 
 def _manifest_bytes(manifest: Manifest, name: str, number: int, records: Mapping[str, FileRecord]) -> bytes:
