@@ -59,7 +59,7 @@ class VersionStatus:
     reason: str = ""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class LoadedVersion:
     """A version that can answer. ``identity`` changes when its files do."""
 
