@@ -1,19 +1,30 @@
-"""Models described in the Open Inference Protocol's and Triton's JSON: metadata and configuration. Pure."""
+"""Models described in the words of the Open Inference Protocol, Triton, TensorFlow Serving, and the status page.
+Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from rapide.server.catalogue import LoadedVersion, VersionState, VersionStatus
+from rapide.server.repository.labels import shares
 from rapide.server.repository.layout import MODEL_FILE
 from rapide.server.repository.manifest import Manifest
 from rapide.server.repository.policy import VersionPolicy
+from rapide.server.routing import ModelTargets, Router
 from rapide.server.settings import Settings
 from rapide.server.signature import DataType, Signature, TensorSpec
 
 PLATFORM: Final = "onnxruntime_onnx"
 BACKEND: Final = "onnxruntime"
 _CONFIG_TYPES: Final = {datatype: f"TYPE_{datatype}" for datatype in DataType} | {DataType.BYTES: "TYPE_STRING"}
+_INDEX_STATES: Final = {
+    VersionState.LOADING: "LOADING",
+    VersionState.READY: "READY",
+    VersionState.BROKEN: "UNAVAILABLE",
+    VersionState.UNLOADING: "UNLOADING",
+}
+_TF_STATES: Final = {"LOADING": "LOADING", "READY": "AVAILABLE", "UNAVAILABLE": "END", "UNLOADING": "UNLOADING"}
 
 
 def metadata(
@@ -80,3 +91,70 @@ def _version_policy(text: str) -> dict[str, Any]:
     if policy.specific is not None:
         return {"specific": {"versions": list(policy.specific)}}
     return {"all": {}} if policy.latest is None else {"latest": {"num_versions": policy.latest}}
+
+
+def index(
+    statuses: Iterable[VersionStatus], problems: Iterable[Mapping[str, Any]], *, ready: bool
+) -> list[dict[str, str]]:
+    """Triton's repository index. A problem of a version that is served nevertheless is its entry's reason."""
+    entries = {
+        (status.model, str(status.version)): _index_entry(
+            status.model, str(status.version), _INDEX_STATES[status.state], status.reason
+        )
+        for status in statuses
+    }
+    for problem in problems:
+        name, version = problem["model"], str(problem["version"] or "")
+        entry = entries.setdefault((name, version), _index_entry(name, version, "UNAVAILABLE", ""))
+        entry["reason"] = entry["reason"] or problem["reason"]
+    return [entry for entry in entries.values() if entry["state"] == "READY" or not ready]
+
+
+def tf_version_status(entry: Mapping[str, str]) -> dict[str, Any]:
+    """An entry of the index in TensorFlow Serving's words."""
+    failed = entry["state"] == "UNAVAILABLE"
+    return {
+        "version": entry["version"],
+        "state": _TF_STATES[entry["state"]],
+        "status": {"error_code": "UNKNOWN" if failed else "OK", "error_message": entry["reason"]},
+    }
+
+
+def overview(
+    router: Router[LoadedVersion], entries: Iterable[Mapping[str, str]], statistics: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What the status page shows of each model: ``entries`` are the index's, with what the router and statistics
+    add."""
+    counted = {(stats["name"], stats["version"]): stats["inference_stats"] for stats in statistics}
+    models: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        name, version = entry["name"], entry["version"]
+        model = models.setdefault(name, {"name": name, "description": "", "versions": []})
+        targets = router.models.get(name)
+        loaded = targets.versions.get(int(version)) if targets and version else None
+        shown: dict[str, Any] = {key: entry[key] for key in ("version", "state", "reason")}
+        shown |= {"labels": [], "share_percent": 0.0, "digest": "", "answered": 0, "answered_s": 0.0, "failed": 0}
+        if targets and loaded:
+            manifest = loaded.model.manifest
+            model["description"] = manifest.description if manifest else model["description"]
+            shown |= _traffic(targets, int(version)) | _counts(counted.get((name, version)))
+            shown["digest"] = loaded.model.digest
+        model["versions"].append(shown)
+    return list(models.values())
+
+
+def _index_entry(name: str, version: str, state: str, reason: str) -> dict[str, str]:
+    return {"name": name, "version": version, "state": state, "reason": reason}
+
+
+def _traffic(targets: ModelTargets[LoadedVersion], version: int) -> dict[str, Any]:
+    percent = sum(share.percent for share in shares(targets.labels, targets.versions) if share.version == version)
+    labels = sorted(label for label, target in targets.labels.items() if target.version == version)
+    return {"labels": labels, "share_percent": percent}
+
+
+def _counts(stats: Mapping[str, Any] | None) -> dict[str, Any]:
+    if stats is None:
+        return {}
+    success = stats["success"]
+    return {"answered": success["count"], "answered_s": success["ns"] / 1e9, "failed": stats["fail"]["count"]}

@@ -1,0 +1,98 @@
+"""What all HTTP calls have in common, whichever server reads the socket: context, body, handler, refusal, headers.
+
+``http_app.py`` is the ASGI server in front of it. A door of another kind needs only what is here and the route
+table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Final
+
+import orjson
+
+from rapide.server.context import CallContext
+from rapide.server.errors import RapideError
+from rapide.server.protocols import http_bodies
+from rapide.server.protocols.callers import (
+    REQUEST_ID,
+    Ids,
+    answer_headers,
+    read_headers,
+    read_timeout,
+    request_id,
+)
+from rapide.server.protocols.http_call import HttpCall, HttpReply, Route
+from rapide.server.protocols.status import OK, refused, retry_after_s, status_of, text_of
+from rapide.server.service import InferenceService
+
+_NO_HEADERS: Final[tuple[tuple[str, str], ...]] = ()
+_CLOSES: Final = (("connection", "close"),)
+"""Sent with 413: the rest of a body that is not read is no next request."""
+
+
+class HttpDoor:
+    """Turns a request into a reply; never raises but for cancellation."""
+
+    def __init__(self, service: InferenceService, ids: Ids) -> None:
+        self._service = service
+        self._ids = ids
+        self.max_body_bytes = service.settings.max_message_bytes
+
+    def context(self, headers: Mapping[str, str]) -> CallContext:
+        """The context of the call that has these headers (lower-case names) and begins now."""
+        context = CallContext("http", request_id(headers.get(REQUEST_ID, ""), self._ids), time.monotonic())
+        read_headers(context, headers)
+        return context
+
+    async def answer(
+        self,
+        route: Route,
+        context: CallContext,
+        headers: Mapping[str, str],
+        path: Mapping[str, str],
+        read: Awaitable[bytes],
+    ) -> HttpReply:
+        """The reply of the route's handler, or what went wrong. ``read`` gives the body as it is on the wire."""
+        code = OK
+        try:
+            body = await read
+            context.payload_bytes = len(body)
+            coding = headers.get("content-encoding")
+            if coding:
+                body = await http_bodies.decoded(body, coding, self.max_body_bytes)
+            read_timeout(context, headers)
+            return await route.handler(self._service, HttpCall(context, headers, path, body))
+        except BaseException as error:
+            told = refused(error, context)
+            code = status_of(told).name
+            if not isinstance(error, Exception):
+                raise
+            return refusal(told)
+        finally:
+            if route.infers:
+                self._service.finished(context, code)
+
+
+def refusal(error: RapideError) -> HttpReply:
+    """The reply that tells of a domain error."""
+    status = status_of(error).http
+    headers = _CLOSES if status == 413 else _NO_HEADERS
+    wait_s = retry_after_s(error)
+    if wait_s is not None:
+        headers = (*headers, ("retry-after", str(wait_s)))
+    return HttpReply(orjson.dumps({"error": text_of(error)}), status, headers=headers)
+
+
+def response_headers(reply: HttpReply, context: CallContext) -> list[tuple[bytes, bytes]]:
+    """All headers of the reply, as they go on the wire."""
+    headers = [
+        (b"content-type", reply.media_type.encode()),
+        (b"content-length", b"%d" % len(reply.body)),
+    ]
+    for name, value in answer_headers(context):
+        headers.append((name.encode(), value.encode("latin-1", "replace")))
+    for name, value in reply.headers:
+        headers.append((name.encode(), value.encode("latin-1", "replace")))
+    return headers
