@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +58,15 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """A started server, its output in ``log``. A context manager, which stops it at the end."""
+    """A started server, its output in ``log``. A context manager, which stops it at the end.
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    Settings in this process's environment are not its: it gets ``environment``, or this one's without them.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log = log
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")}
+        if environment is None:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")}
         self.started_s = time.perf_counter()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
