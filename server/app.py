@@ -1,0 +1,123 @@
+"""The composition root of a worker: makes the rooms, joins them, and opens and closes the doors in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from rapide.server import sockets
+from rapide.server.administration import Admin
+from rapide.server.catalogue import catalogue_of
+from rapide.server.control import Prepared, ServedModel, ServerState
+from rapide.server.descriptions import describe_label
+from rapide.server.examples import example_of
+from rapide.server.protocols.grpc_aio import build_grpc_server
+from rapide.server.protocols.http_app import build_admin_app, build_http_app
+from rapide.server.protocols.http_uvicorn import HttpServer
+from rapide.server.repository.plan import ServingPlan
+from rapide.server.service import InferenceService
+from rapide.server.settings import Settings
+from rapide.server.telemetry.telemetry import Telemetry, TelemetryOptions
+
+logger = logging.getLogger(__name__)
+
+_LOADERS = 2
+"""Models loaded at the same time in one worker: it is partly I/O, and the others' traffic needs the rest."""
+_RUNNERS = 32
+"""Threads for models too slow for the event loop; made as needed. More models than this that run at the very same
+moment wait for each other, on far fewer cores."""
+
+
+class App:
+    """Everything that one worker serves with. Made on the event loop; ``start`` and ``open`` begin."""
+
+    def __init__(self, settings: Settings, slot: int, admin: Admin) -> None:
+        self._settings = settings
+        self._telemetry = Telemetry(_telemetry_options(settings, slot))
+        self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="rapide-load")
+        self._runners = ThreadPoolExecutor(_RUNNERS, thread_name_prefix="rapide-run")
+        self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
+        self._service = InferenceService(self._catalogue, settings, self._telemetry, admin)
+        self._grpc = build_grpc_server(self._service)
+        self._http = HttpServer(build_http_app(self._service), keep_alive_s=settings.keep_alive_s)
+        self._admin = HttpServer(build_admin_app(self._service), keep_alive_s=settings.keep_alive_s)
+
+    def start(self) -> None:
+        """Takes the telemetry slot and the log. Raises SettingsError."""
+        self._telemetry.start()
+
+    # From one state to the next (``control.py``).
+
+    async def prepare(self, round_: int, state: ServerState) -> Prepared:
+        """Loads and checks what ``state`` needs, so that ``commit`` cannot fail. Raises RapideError."""
+        self._service.prepare(state)
+        failures = await self._catalogue.prepare(round_, ServingPlan.from_json(state.plan))
+        return Prepared(round_, failures)
+
+    def commit(self, round_: int, state: ServerState) -> None:
+        self._catalogue.commit(round_)
+        self._service.commit(state)
+
+    def abort(self, round_: int) -> None:
+        self._catalogue.abort(round_)
+        self._service.abort()
+
+    # Doors.
+
+    async def open(self) -> None:
+        """Listens. Raises OSError or Unavailable where a port cannot be shared."""
+        settings = self._settings
+        await self._admin.start(sockets.listen(settings.host, settings.metrics_port))
+        await self._http.start(sockets.listen(settings.host, settings.http_port))
+        await self._grpc.start(settings.host, settings.grpc_port)
+        # What lives now lives on: the collector need not look at it again and again, nor touch its memory.
+        gc.collect()
+        gc.freeze()
+
+    def unready(self) -> None:
+        """Says from now on that others should be asked; still answers."""
+        self._service.unready()
+
+    async def close(self, drain_s: float) -> None:
+        """Accepts nothing new and finishes what is under way within ``drain_s``; metrics stay readable so long."""
+        await asyncio.gather(self._grpc.stop(drain_s), self._http.stop(drain_s))
+        await self._catalogue.close(drain_s=0.0)
+        await self._admin.stop(drain_s=0.5)
+        self._telemetry.close()
+        for threads in (self._loaders, self._runners):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def hurry(self, drain_s: float) -> None:
+        """Makes a ``close`` that is waiting end within ``drain_s``."""
+        await self._grpc.stop(drain_s)
+        self._http.hurry()
+        self._admin.hurry()
+
+    def describe(self) -> list[ServedModel]:
+        """What is served, with an example call of each model."""
+        return [self._described(name) for name in sorted(self._catalogue.router.models)]
+
+    def _described(self, name: str) -> ServedModel:
+        targets = self._catalogue.router.model(name)
+        labels = [describe_label(label, target) for label, target in sorted(targets.labels.items())]
+        example = example_of(targets.versions[max(targets.versions)].model)
+        served = ServedModel(name, sorted(targets.versions), labels)
+        if example is None:
+            return served
+        return replace(served, path=example.path, body=example.body, is_script=example.is_script)
+
+
+def _telemetry_options(settings: Settings, slot: int) -> TelemetryOptions:
+    return TelemetryOptions(
+        directory=Path(settings.state_dir),
+        slot=slot,
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+        access_log=settings.access_log,
+        otlp_endpoint=settings.otlp_endpoint,
+        trace_rate=settings.trace_rate,
+    )
