@@ -7,6 +7,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from rapide.server.signature import DataType
@@ -15,6 +16,9 @@ from rapide.server.tensors import NUMPY_DTYPES, Array, InferRequest, InputTensor
 WITHOUT_TEXT_FORM = frozenset({DataType.FP16, DataType.BF16})
 ALL = list(DataType)
 WITH_TEXT_FORM = [datatype for datatype in ALL if datatype not in WITHOUT_TEXT_FORM]
+
+few = settings(max_examples=25)
+"""For tests that run once for each of the 14 datatypes."""
 
 shapes = st.lists(st.integers(0, 4), max_size=4).map(tuple)
 names = st.text(min_size=1, max_size=12).filter(lambda name: _is_utf8(name))

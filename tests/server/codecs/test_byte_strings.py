@@ -49,6 +49,7 @@ def test_the_form_is_tritons(items: list[bytes]) -> None:
         (b"\xff\xff\xff\xffabcd", 1, "input 'x': element 0 claims 4294967295 bytes, but only 4 are left"),
         (b"\x01\x00\x00\x00abcd", 1, "input 'x' has 3 bytes left over after its 1 BYTES elements"),
         (b"\x00\x00\x00\x00", 0, "input 'x' has 4 bytes left over after its 0 BYTES elements"),
+        (b"\x01\x00\x00\x00a", 0, "input 'x' has 5 bytes left over after its 0 BYTES elements"),
         (b"\x04\x00\x00\x00\x02\x00\x00\x00", 2, "input 'x' ends after 1 of 2 BYTES elements"),
         (
             b"\x01\x00\x00\x00a\x02\x00\x00\x00b",

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from rapide.server.codecs import elements
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES
-from tests.server.codecs.strategies import ALL, assert_same_array, elements_of
+from tests.server.codecs.strategies import ALL, assert_same_array, elements_of, few
 
 INTEGERS = [d for d in ALL if d.value.startswith(("INT", "UINT"))]
 FLOATS = [d for d in ALL if d.is_float]
 
 
 @pytest.mark.parametrize("datatype", ALL)
+@few
 @given(data=st.data())
 def test_values_that_fit_are_taken_exactly(datatype: DataType, data: st.DataObject) -> None:
     values = data.draw(st.lists(elements_of(datatype)))

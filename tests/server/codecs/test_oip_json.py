@@ -19,7 +19,7 @@ from rapide.server.errors import InvalidRequest, RapideError, TooLarge, Unimplem
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES, InferRequest, InferResponse, OutputTensor
 from tests.server.codecs import strategies
-from tests.server.codecs.strategies import assert_same_array, assert_same_request
+from tests.server.codecs.strategies import assert_same_array, assert_same_request, few
 
 
 def simple(**changes: Any) -> dict[str, Any]:
@@ -92,6 +92,7 @@ def test_json_and_binary_inputs_may_stand_together(request: InferRequest, data: 
 
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 @pytest.mark.parametrize("datatype", strategies.ALL)
+@few
 @given(data=st.data())
 def test_tritonclient_is_understood_and_understands(datatype: DataType, binary: bool, data: st.DataObject) -> None:
     if not binary and datatype in strategies.WITHOUT_TEXT_FORM:

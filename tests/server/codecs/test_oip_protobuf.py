@@ -19,7 +19,7 @@ from rapide.server.errors import InvalidRequest, RapideError, TooLarge, Unimplem
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES, InferRequest, InferResponse, OutputTensor
 from tests.server.codecs import strategies
-from tests.server.codecs.strategies import assert_same_array, assert_same_request
+from tests.server.codecs.strategies import assert_same_array, assert_same_request, few
 
 Tensor = pb.ModelInferRequest.InferInputTensor
 FIELDS = {
@@ -79,6 +79,7 @@ def test_typed_requests_come_back(request: InferRequest) -> None:
 
 
 @pytest.mark.parametrize("datatype", strategies.ALL)
+@few
 @given(data=st.data())
 def test_shared_memory_is_read(datatype: DataType, data: st.DataObject) -> None:
     array = data.draw(strategies.arrays(datatype))
@@ -103,6 +104,7 @@ def test_shared_and_raw_inputs_may_stand_together() -> None:
 
 
 @pytest.mark.parametrize("datatype", strategies.ALL)
+@few
 @given(data=st.data())
 def test_tritonclient_is_understood_and_understands(datatype: DataType, data: st.DataObject) -> None:
     array = data.draw(strategies.arrays(datatype))

@@ -14,10 +14,11 @@ from rapide.server.codecs import tensor_bytes
 from rapide.server.errors import InvalidRequest
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES
-from tests.server.codecs.strategies import ALL, arrays, assert_same_array
+from tests.server.codecs.strategies import ALL, arrays, assert_same_array, few
 
 
 @pytest.mark.parametrize("datatype", ALL)
+@few
 @given(data=st.data())
 def test_every_array_comes_back(datatype: DataType, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype))

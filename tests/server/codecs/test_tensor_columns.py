@@ -18,7 +18,7 @@ from rapide.server.errors import InvalidRequest
 from rapide.server.signature import DataType, Signature, TensorSpec
 from rapide.server.tensors import InferRequest, InferResponse, OutputTensor
 from tests.server.codecs import strategies
-from tests.server.codecs.strategies import assert_same_array
+from tests.server.codecs.strategies import assert_same_array, few
 
 
 def codec(*specs: TensorSpec) -> TensorCodec:
@@ -102,6 +102,7 @@ def test_null_is_nan_in_floats() -> None:
 
 
 @pytest.mark.parametrize("datatype", strategies.WITH_TEXT_FORM)
+@few
 @given(data=st.data())
 def test_any_tensor_without_empty_dimensions_comes_back(datatype: DataType, data: st.DataObject) -> None:
     array = data.draw(strategies.arrays(datatype).filter(lambda a: a.size and a.ndim))
