@@ -60,9 +60,8 @@ class Activation:
     who: str = ""
     why: str = ""
 
-    def to_line(self) -> bytes:
-        """The line, newline included."""
-        raw: dict[str, Any] = {
+    def to_json(self) -> dict[str, Any]:
+        return {
             "schema": SCHEMA,
             "time": format_time(self.time),
             "model": self.model,
@@ -71,7 +70,10 @@ class Activation:
             "who": self.who,
             "why": self.why,
         }
-        return json.dumps(raw, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+
+    def to_line(self) -> bytes:
+        """The line, newline included."""
+        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Activation:

@@ -39,9 +39,7 @@ class Standing:
                 }
                 for label, target in self.labels.items()
             },
-            "unlabelled": [
-                {"label": share.label, "version": share.version, "percent": share.percent} for share in self.shares
-            ],
+            "unlabelled": [share.to_json() for share in self.shares],
             "notes": list(self.notes),
         }
 

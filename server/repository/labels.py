@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rapide.server.errors import Conflict, InvalidRequest, NotFound
 from rapide.server.repository.activations import LabelTarget
@@ -40,6 +41,9 @@ class Share:
     label: str
     version: int
     percent: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"label": self.label, "version": self.version, "percent": self.percent}
 
 
 def parse_changes(texts: Iterable[str]) -> LabelChanges:

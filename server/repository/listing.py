@@ -82,7 +82,9 @@ def list_repository(path: Path) -> Listing:
         if stat.S_ISDIR(info.st_mode):
             return _list_folder(path, info)
     except FileNotFoundError:
-        raise RepositoryError(f"the repository {path} is not there (any more)") from None
+        raise RepositoryError(
+            f"there is no repository at {path}", hint=f"Name a folder of models, or an {BARE_SUFFIX} file."
+        ) from None
     except OSError as error:
         raise RepositoryError(f"the repository {path} cannot be read: {error.strerror}") from error
     if stat.S_ISREG(info.st_mode) and path.suffix == BARE_SUFFIX:

@@ -125,6 +125,8 @@ class LocalRepository:
         return model or ModelEntry(name, {}, labels_at(log.entries)), log
 
     def _list(self) -> Listing:
+        if self._last is not None and not self.path.exists():
+            raise RepositoryError(f"the repository {self.path} has vanished")
         listing = list_repository(self.path)
         if self._last is not None and listing.is_empty:
             before, snapshot = self._last

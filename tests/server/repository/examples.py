@@ -15,7 +15,7 @@ from rapide.server.repository.publisher import ManifestBuilder, publish
 from rapide.server.repository.snapshot import ModelEntry, RepositorySnapshot, VersionEntry
 from rapide.server.signature import DataType, Signature, TensorSpec
 
-START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+START = datetime(2024, 11, 20, 10, 0, tzinfo=UTC)
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", DataType.FP32, (-1, 4)),),
     outputs=(TensorSpec("y", DataType.FP32, (-1, 1)),),

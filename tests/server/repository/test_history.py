@@ -45,13 +45,13 @@ def test_who_decided() -> None:
     found = standing("car-price", LOG, PUBLISHED, at(2.5))
     assert found.to_json() == {
         "model": "car-price",
-        "time": "2026-11-20T12:30:00Z",
+        "time": "2024-11-20T12:30:00Z",
         "labels": {
             "canary": {
                 "version": 2, "weight_percent": 10.0,
-                "since": "2026-11-20T12:00:00Z", "who": "bob", "why": "try it",
+                "since": "2024-11-20T12:00:00Z", "who": "bob", "why": "try it",
             },
-            "stable": {"version": 1, "since": "2026-11-20T10:30:00Z", "who": "ann", "why": "first"},
+            "stable": {"version": 1, "since": "2024-11-20T10:30:00Z", "who": "ann", "why": "first"},
         },
         "unlabelled": [
             {"label": "stable", "version": 1, "percent": 90.0},
@@ -81,7 +81,7 @@ def test_one_label_alone() -> None:
 
 
 def test_a_label_that_was_not_set_then() -> None:
-    with pytest.raises(NotFound, match=r"no label 'canary' at 2026-11-20T19:00:00Z Labels then: stable\."):
+    with pytest.raises(NotFound, match=r"no label 'canary' at 2024-11-20T19:00:00Z Labels then: stable\."):
         only_label(standing("car-price", LOG, PUBLISHED, at(9)), "canary")
 
 

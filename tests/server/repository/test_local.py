@@ -40,7 +40,7 @@ def change(repository: LocalRepository, *texts: str, name: str = "car-price") ->
 @pytest.mark.parametrize(
     ("prepare", "complaint"),
     [
-        (lambda path: None, "is not there"),
+        (lambda path: None, "there is no repository at .* Name a folder"),
         (lambda path: path.write_text("{}"), "is neither a folder of models nor an .onnx file Convert"),
     ],
 )

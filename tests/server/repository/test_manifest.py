@@ -19,7 +19,7 @@ RECORD = FileRecord("a" * 64, 12)
 MANIFEST = Manifest(
     model="car-price",
     version=3,
-    created="2026-11-20T10:00:00Z",
+    created="2024-11-20T10:00:00Z",
     files={"model.onnx": RECORD, "golden.npz": FileRecord("b" * 64, 7)},
     signature=SIGNATURE,
     features=(
@@ -51,7 +51,7 @@ def features(draw: st.DrawFn) -> Feature:
 @given(st.lists(features(), max_size=4), TEXT, st.none() | st.integers(1, 9))
 def test_what_is_written_is_read(features: list[Feature], description: str, parent: int | None) -> None:
     manifest = Manifest(
-        "m", 1, "2026-11-20T10:00:00.5Z", {"model.onnx": RECORD}, SIGNATURE, tuple(features),
+        "m", 1, "2024-11-20T10:00:00.5Z", {"model.onnx": RECORD}, SIGNATURE, tuple(features),
         description=description, parent=parent, quality={description: [1.5, None, {"a": True}]},
     )  # fmt: skip
     assert Manifest.from_bytes(manifest.to_bytes()) == manifest

@@ -42,7 +42,7 @@ def test_a_version_in_full(tmp_path: Path) -> None:
     version = snapshot.models["car-price"].versions[1]
     verify_version(version)
     assert version.manifest is not None
-    assert version.manifest.created == "2026-11-20T10:00:00Z"
+    assert version.manifest.created == "2024-11-20T10:00:00Z"
     assert version.manifest.files.keys() == files.keys()
     assert version.digest == version.manifest.digest
     assert version.size_bytes == sum(path.stat().st_size for path in version.folder.rglob("*") if path.is_file())

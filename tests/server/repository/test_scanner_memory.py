@@ -99,7 +99,7 @@ def test_a_vanished_repository_says_so_and_comes_back(tmp_path: Path) -> None:
     before = repository.scan()
     root.rename(tmp_path / "elsewhere")
     for ask in (repository.scan, repository.fingerprint):
-        with pytest.raises(RepositoryError, match="models is not there"):
+        with pytest.raises(RepositoryError, match="models has vanished"):
             ask()
     root.write_text("a file now")
     with pytest.raises(RepositoryError, match="neither a folder of models nor"):
