@@ -1,7 +1,7 @@
 """A worker process: does what the supervisor says over the control channel, and answers requests meanwhile.
 
-``python -m rapide.server.worker FD NAME``: the control channel's descriptor, and a name for process lists. It
-ends, with code 0, when it is told to drain, gets SIGTERM, or its supervisor is gone.
+``python -m rapide.server.worker FD``, with the control channel's descriptor. It ends, with code 0, when it is told
+to drain, gets SIGTERM, or its supervisor is gone.
 """
 
 from __future__ import annotations
