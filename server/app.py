@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from rapide.server.catalogue import catalogue_of
 from rapide.server.control import Prepared, ServedModel, ServerState
 from rapide.server.descriptions import describe_label
 from rapide.server.examples import example_of
-from rapide.server.protocols.grpc_aio import build_grpc_server
+from rapide.server.protocols.grpc_aio import GrpcServer, build_grpc_server
+from rapide.server.protocols.grpc_lane.server import LaneServer, build_lane_server
 from rapide.server.protocols.http_app import build_admin_app, build_http_app
 from rapide.server.protocols.http_uvicorn import HttpServer
 from rapide.server.repository.plan import ServingPlan
@@ -31,6 +33,11 @@ _RUNNERS = 32
 """Threads for models too slow for the event loop; made as needed. More models than this that run at the very same
 moment wait for each other, on far fewer cores."""
 
+_GRPC_ENGINES: Mapping[str, Callable[[InferenceService], GrpcServer | LaneServer]] = {
+    "grpcio": build_grpc_server,
+    "lane": build_lane_server,
+}
+
 
 class App:
     """Everything that one worker serves with. Made on the event loop; ``start`` and ``open`` begin."""
@@ -42,7 +49,7 @@ class App:
         self._runners = ThreadPoolExecutor(_RUNNERS, thread_name_prefix="rapide-run")
         self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
         self._service = InferenceService(self._catalogue, settings, self._telemetry, admin)
-        self._grpc = build_grpc_server(self._service)
+        self._grpc = _GRPC_ENGINES[settings.grpc_engine](self._service)
         self._http = HttpServer(build_http_app(self._service), keep_alive_s=settings.keep_alive_s)
         self._admin = HttpServer(build_admin_app(self._service), keep_alive_s=settings.keep_alive_s)
 

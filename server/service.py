@@ -67,12 +67,12 @@ class InferenceService:
 
     async def infer(self, request: InferRequest, context: CallContext) -> InferResponse:
         """The model's answer. Raises RapideError; ``context`` says who answers as soon as that is known."""
-        version = self._route(request.model_name, request.model_version, context)
+        version = self.route(request.model_name, request.model_version, context)
         return await self._run(version, request, context)
 
     async def predict(self, model: str, version: str, call: PredictCall, context: CallContext) -> PredictAnswer:
         """Named predictions for named features. Raises RapideError."""
-        loaded = self._route(model, version, context)
+        loaded = self.route(model, version, context)
         request, read = self._view(loaded).codec.request(call)
         return read(await self._run(loaded, request, context))
 
@@ -83,7 +83,7 @@ class InferenceService:
         recorder = self._telemetry.recorder(who.model, who.version) if who else self._telemetry.unrouted
         recorder.finished(context, code, time.monotonic() - context.received_s, context.rows)
 
-    def _route(self, model: str, version: str, context: CallContext) -> LoadedVersion:
+    def route(self, model: str, version: str, context: CallContext) -> LoadedVersion:
         """The version that answers; ``context`` says so from here on. Raises NotFound, Unavailable,
         InvalidRequest."""
         route = self._catalogue.router.resolve(

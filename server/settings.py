@@ -150,6 +150,13 @@ class Settings:
         minimum=0,
         maximum=65535,
     )
+    grpc_engine: str = _setting(
+        "grpcio",
+        _ADDRESSES,
+        "who reads gRPC's frames: lane is our own HTTP/2, many times as fast; grpcio is the reference",
+        "the reference, until the lane has passed everything that it passes",
+        choices=("lane", "grpcio"),
+    )
     workers: int = _setting(
         0,
         _PROCESSES,
@@ -157,6 +164,12 @@ class Settings:
         "one event loop per core, as far as affinity, the cgroup's quota and memory allow",
         minimum=0,
         maximum=512,
+    )
+    reserve: bool = _setting(
+        True,
+        _PROCESSES,
+        "keep one more process started, to replace a worker at once",
+        "starting Python and its libraries takes half a second, and longer on busy cores; costs some 50 MB",
     )
     threads: int = _setting(
         1,

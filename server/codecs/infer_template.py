@@ -128,6 +128,8 @@ class InferTemplate:
 def learn(raw: bytes, message: pb.ModelInferRequest, request: InferRequest) -> InferTemplate | None:
     """The template of ``message``, which was read from ``raw`` and decoded to ``request``; None where it has none.
 
+    ``request`` becomes the template's, and loses its values.
+
     It has one if every input is raw and of a fixed size, nothing has parameters, and its bytes stand in the order
     in which every protobuf library writes them.
     """
@@ -159,6 +161,8 @@ def learn(raw: bytes, message: pb.ModelInferRequest, request: InferRequest) -> I
             RawTensor(offset, math.prod(tensor.array.shape), dtype, tensor.array.shape, dtype.itemsize > 1)
         )
         offset += len(contents[index])
+        # What is remembered of the request must not keep its tensors: an array of the shape without any memory.
+        tensor.array = np.broadcast_to(np.zeros((), dtype), tensor.array.shape)
     template = InferTemplate(head, frame, gaps, tensors, offset, request)
     return template if template.match(raw, 0, len(raw)) is not None else None
 

@@ -20,7 +20,7 @@ from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
 from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, MessageReader, frame_message
 from rapide.server.protocols.grpc_lane.head import CallHead
-from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK, trailers, trailers_only
+from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK, trailers
 from rapide.server.protocols.http2.connection import Http2Connection
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.protocols.http2.stream import Stream
@@ -45,6 +45,15 @@ class Line(Protocol):
 
     def write_soon(self) -> None:
         """There is something to send."""
+
+    def refuse(self, stream: Stream, context: CallContext, error: RapideError) -> str:
+        """Ends a call that has sent nothing yet with a status; gives the code's name for telemetry."""
+
+    def take_hot(self, stream: Stream, procedure: Procedure, buffer: bytes, start: int, end: int) -> bool:
+        """Whether the hot way has taken the call's only message."""
+
+    def learn(self, procedure: Procedure, raw: bytes) -> None:
+        """The general way has answered ``raw``."""
 
     def spawn(self, call: Call) -> asyncio.Task[None]: ...
 
@@ -90,16 +99,14 @@ class Call:
 
     def fail(self, error: RapideError) -> None:
         """Ends the call with a status."""
-        failure = Failure.of(error)
-        more = _octets(failure.trailers)
-        http2, stream = self._line.http2, self._stream
         if self._is_headed:
-            http2.send_trailers(stream, trailers(failure.code, failure.text) + encode_fields(more))
+            failure = Failure.of(error)
+            block = trailers(failure.code, failure.text) + encode_fields(octets(failure.trailers))
+            self._line.http2.send_trailers(self._stream, block)
+            self._line.write_soon()
         else:
-            metadata = _octets(answer_headers(self._context)) + more
-            http2.send_head(stream, trailers_only(failure.code, failure.text, metadata), end=True)
+            self._line.refuse(self._stream, self._context, error)
         self.gone()
-        self._line.write_soon()
 
     def _hold(self, size_bytes: int) -> None:
         change = size_bytes - self._held_bytes
@@ -116,7 +123,7 @@ class Call:
         return wanted if wanted in head.accepts else _IDENTITY
 
     def _head_block(self, encoding: bytes) -> bytes:
-        fields = [CONTENT_TYPE, *_octets(answer_headers(self._context))]
+        fields = [CONTENT_TYPE, *octets(answer_headers(self._context))]
         if encoding != _IDENTITY:
             fields.append((b"grpc-encoding", encoding))
         fields.append((b"grpc-accept-encoding", ACCEPT_ENCODING))
@@ -137,7 +144,7 @@ class UnaryCall(Call):
         if len(self._given) > 1 or (ended and not self._given):
             came = "more" if self._given else "none"
             raise InvalidRequest(f"{self._procedure.method.name} takes one message; {came} came")
-        if ended:
+        if ended and not self._line.take_hot(self._stream, self._procedure, raw := self._given[0], 0, len(raw)):
             self.task = self._line.spawn(self)
 
     async def run(self) -> None:
@@ -153,6 +160,7 @@ class UnaryCall(Call):
             framed = frame_message(answer, encoding)
             self._line.http2.respond(self._stream, self._head_block(encoding), framed, OK)
             self._line.write_soon()
+            self._line.learn(self._procedure, self._given[0])
 
 
 class StreamCall(Call):
@@ -198,7 +206,7 @@ class StreamCall(Call):
         line.write_soon()
         given = self._messages() if self._procedure.method.client_streaming else await self._only_message()
         answers = line.door.stream(self._procedure, self._context, given)
-        async with aclosing(answers):  # type: ignore[type-var]  # an async generator behind its interface
+        async with aclosing(answers):
             async for answer in answers:
                 self._drained.clear()
                 is_sent = http2.send_data(stream, frame_message(answer, encoding))
@@ -236,7 +244,7 @@ def _until(context: CallContext, procedure: Procedure) -> asyncio.Timeout:
     return asyncio.timeout(max(0.0, context.deadline_s - time.monotonic()))
 
 
-def _octets(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+def octets(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode(), value.encode("ascii", "replace")) for name, value in fields)
 
 

@@ -11,11 +11,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
-from rapide.server.errors import InvalidRequest, Unimplemented
+from rapide.server.context import CallContext
+from rapide.server.errors import InvalidRequest, RapideError, Unimplemented
+from rapide.server.protocols.callers import answer_headers
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
-from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held
+from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held, octets
+from rapide.server.protocols.grpc_lane.framing import PREFIX, PREFIX_BYTES
 from rapide.server.protocols.grpc_lane.head import CallHead, interpret_head
+from rapide.server.protocols.grpc_lane.hot import HotCall, HotWay
 from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_lane.trailers import trailers_only
 from rapide.server.protocols.http2.connection import Http2Connection
@@ -31,6 +35,7 @@ from rapide.server.protocols.http2.events import (
 )
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.protocols.http2.stream import Stream
+from rapide.server.protocols.status import refused, status_of
 
 _log = logging.getLogger(__name__)
 _DRAIN_PING = b"draining"
@@ -48,8 +53,13 @@ class LaneConnection(asyncio.Protocol):
         options: LaneOptions,
         connections: set[LaneConnection],
         clock: Callable[[], float],
+        hot: HotWay,
+        hot_procedure: Procedure | None,
     ) -> None:
+        """``hot`` takes the usual calls of ``hot_procedure``."""
         self.door = door
+        self._hot = hot
+        self._hot_procedure = hot_procedure if options.compression == "none" else None
         self.max_message_bytes = options.max_message_bytes
         self.compression = options.compression.encode()
         self._procedures = procedures
@@ -114,6 +124,21 @@ class LaneConnection(asyncio.Protocol):
             self._is_write_due = True
             self._loop.call_soon(self._write)
 
+    def refuse(self, stream: Stream, context: CallContext, error: RapideError) -> str:
+        told = refused(error, context)
+        failure = Failure.of(told)
+        metadata = octets(answer_headers(context)) + octets(failure.trailers)
+        self.http2.send_head(stream, trailers_only(failure.code, failure.text, metadata), end=True)
+        self.write_soon()
+        return status_of(told).name
+
+    def take_hot(self, stream: Stream, procedure: Procedure, buffer: bytes, start: int, end: int) -> bool:
+        return procedure is self._hot_procedure and self._hot.take(self, stream, buffer, start, end)
+
+    def learn(self, procedure: Procedure, raw: bytes) -> None:
+        if procedure is self._hot_procedure:
+            self._hot.learn(raw)
+
     def spawn(self, call: Call) -> asyncio.Task[None]:
         task = self._loop.create_task(call.run())
         self._tasks.add(task)
@@ -158,17 +183,28 @@ class LaneConnection(asyncio.Protocol):
     def _on_data(self, event: Event) -> None:
         arrived = cast("DataArrived", event)
         stream = arrived.stream
-        call: Call | None = stream.owner
+        call: Call | HotCall | None = stream.owner
         if call is None:
             if not stream.sending:
                 return
             head: CallHead = stream.head
-            call = self._unary(stream, self._procedures[head.path])
+            procedure = self._procedures[head.path]
+            # A call whose one message came whole, in one DATA frame: nearly all of them.
+            start, end = arrived.start + PREFIX_BYTES, arrived.end
+            if (
+                arrived.ended
+                and procedure is self._hot_procedure
+                and start <= end
+                and PREFIX.unpack_from(arrived.buffer, arrived.start) == (0, end - start)
+                and self._hot.take(self, stream, arrived.buffer, start, end)
+            ):
+                return
+            call = self._unary(stream, procedure)
         call.feed(arrived.buffer, arrived.start, arrived.end, arrived.ended)
 
     def _on_ended(self, event: Event) -> None:
         stream = cast("RequestEnded", event).stream
-        call: Call | None = stream.owner
+        call: Call | HotCall | None = stream.owner
         if call is None:
             head: CallHead = stream.head
             call = self._unary(stream, self._procedures[head.path])
@@ -201,7 +237,7 @@ class LaneConnection(asyncio.Protocol):
         return call
 
     def _forget(self, stream: Stream) -> None:
-        call: Call | None = stream.owner
+        call: Call | HotCall | None = stream.owner
         if call is not None:
             call.gone()
 

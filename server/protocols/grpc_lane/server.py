@@ -9,12 +9,20 @@ import time
 from collections.abc import Callable, Iterable
 
 from rapide.server.errors import Unavailable
+from rapide.server.protocols.callers import Ids
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import GrpcDoor
 from rapide.server.protocols.grpc_lane.head import CallHead
+from rapide.server.protocols.grpc_lane.hot import HotWay
 from rapide.server.protocols.grpc_lane.line import LaneConnection
 from rapide.server.protocols.grpc_lane.options import LaneOptions
+from rapide.server.protocols.grpc_methods import PROCEDURES
+from rapide.server.protocols.http2.limits import Http2Limits
+from rapide.server.service import InferenceService
+from rapide.server.settings import Settings
+from rapide.server.telemetry.request_ids import request_ids
 
+HOT_PATH = "/inference.GRPCInferenceService/ModelInfer"
 SWEEP_S = 1.0
 """How often the times of connections are looked at: they are bounds of seconds, so a second is fine enough."""
 BACKLOG = 1024
@@ -25,8 +33,9 @@ class LaneServer:
 
     def __init__(
         self,
+        service: InferenceService,
         door: GrpcDoor,
-        procedures: Iterable[Procedure],
+        procedures: Iterable[Procedure] = PROCEDURES,
         options: LaneOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -34,6 +43,8 @@ class LaneServer:
         self._procedures = {procedure.method.path: procedure for procedure in procedures}
         self._options = options or LaneOptions()
         self._clock = clock
+        self._hot = HotWay(service, door, clock)
+        self._hot_procedure = self._procedures.get(HOT_PATH)
         self._known_heads: dict[bytes, CallHead] = {}
         self.connections: set[LaneConnection] = set()
         self._listener: asyncio.Server | None = None
@@ -42,7 +53,14 @@ class LaneServer:
     def connection(self) -> LaneConnection:
         """A protocol for one new connection."""
         return LaneConnection(
-            self._door, self._procedures, self._known_heads, self._options, self.connections, self._clock
+            self._door,
+            self._procedures,
+            self._known_heads,
+            self._options,
+            self.connections,
+            self._clock,
+            self._hot,
+            self._hot_procedure,
         )
 
     async def start(
@@ -85,3 +103,21 @@ class LaneServer:
         for connection in list(self.connections):
             connection.sweep(now_s)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+
+def build_lane_server(
+    service: InferenceService, options: LaneOptions | None = None, ids: Ids | None = None
+) -> LaneServer:
+    """The lane for ``service``; nothing listens before ``start``."""
+    return LaneServer(
+        service, GrpcDoor(service, ids or request_ids()), PROCEDURES, options or lane_options(service.settings)
+    )
+
+
+def lane_options(settings: Settings) -> LaneOptions:
+    """What the settings say about the lane."""
+    return LaneOptions(
+        max_message_bytes=settings.max_message_bytes,
+        max_held_bytes=2 * settings.max_message_bytes,
+        http2=Http2Limits(max_concurrent_streams=settings.max_concurrent_streams),
+    )

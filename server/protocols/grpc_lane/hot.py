@@ -1,0 +1,293 @@
+"""The hot way of ModelInfer: what usually comes, read by pattern, queued, and answered from precomputed bytes.
+
+    template match → arrays (views) → route → engine.submit … one run for a tick … → head + tensors + trailers
+
+``HotWay.take`` says False to anything unusual, before it has had any effect; the call then goes the general way,
+which is always right, and from which the patterns are learnt. So there is one meaning and two speeds: routing,
+queue, deadlines, telemetry and errors are the service's and the engine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from rapide.proto import open_inference_pb2 as pb
+from rapide.server.catalogue import LoadedVersion
+from rapide.server.codecs import oip_protobuf
+from rapide.server.codecs.infer_template import AnswerTemplate, InferTemplate, learn
+from rapide.server.context import AnsweredBy, CallContext
+from rapide.server.errors import Internal, RapideError
+from rapide.server.protocols.callers import REQUEST_ID
+from rapide.server.protocols.grpc_door import GrpcDoor
+from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, PREFIX
+from rapide.server.protocols.grpc_lane.head import CallHead
+from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK
+from rapide.server.protocols.http2.header_blocks import encode_fields
+from rapide.server.protocols.http2.stream import Stream
+from rapide.server.protocols.status import OK as OK_CODE
+from rapide.server.runs import Answer, Outcome, Run, Ticket
+from rapide.server.service import InferenceService
+from rapide.server.signature import DYNAMIC, DataType
+from rapide.server.tensors import NUMPY_DTYPES, Array, bind
+
+if TYPE_CHECKING:
+    from rapide.server.protocols.grpc_lane.line import LaneConnection
+
+MAX_TEMPLATES = 1024
+"""Distinct patterns remembered: models × row counts × clients' habits; beyond, all are learnt anew."""
+MAX_REFUSALS = 3
+"""How often a message of one size may turn out to have no pattern before the size is no longer looked at."""
+
+_REQUEST_ID_NAME = b"\x00" + bytes((len(REQUEST_ID),)) + REQUEST_ID.encode()
+"""A literal header field without indexing, up to its value (RFC 7541, 6.2.2)."""
+_MAX_PLAIN_LENGTH = 126
+_ENCODING = "protobuf-raw"
+
+
+class _Plan:
+    """How one version answers requests of one pattern."""
+
+    __slots__ = ("_heads", "_raw", "_run", "_shapes", "answer", "finite", "indexes", "version")
+
+    def __init__(self, version: LoadedVersion, indexes: Sequence[int]) -> None:
+        specs = [version.model.signature.outputs[index] for index in indexes]
+        self.version = version
+        self.indexes = tuple(indexes)
+        self.finite = [index for index, spec in enumerate(version.model.signature.inputs) if spec.finite]
+        """Inputs in which every request is searched for NaN."""
+        self._shapes = [(NUMPY_DTYPES[spec.datatype], spec.shape[1:]) for spec in specs]
+        self.answer = AnswerTemplate(
+            version.model.name,
+            version.model.version,
+            [(spec.name, spec.datatype) for spec in specs],
+            [spec.shape[1:] for spec in specs],
+        )
+        self._heads: dict[AnsweredBy, bytes] = {}
+        self._run: Run | None = None
+        self._raw: list[tuple[bytes, int]] = []
+
+    def head(self, who: AnsweredBy, request_id: str) -> bytes:
+        """The block of the answer's initial metadata."""
+        known = self._heads.get(who)
+        if known is None:
+            fields = [(name.encode(), value.encode()) for name, value in who.headers]
+            accepts = (b"grpc-accept-encoding", ACCEPT_ENCODING)
+            known = self._heads[who] = (
+                encode_fields([CONTENT_TYPE, accepts, *fields], status=200) + _REQUEST_ID_NAME
+            )
+        octets = request_id.encode()
+        if len(octets) > _MAX_PLAIN_LENGTH:
+            return known[: -len(_REQUEST_ID_NAME)] + encode_fields([(REQUEST_ID.encode(), octets)])
+        return known + bytes((len(octets),)) + octets
+
+    def tensors(self, answer: Answer) -> list[bytes]:
+        """The raw outputs of one request: slices of the whole run's, which are made once for all."""
+        run = answer.run
+        if run is not self._run:
+            self._raw = [self._octets(run, index, place) for place, index in enumerate(self.indexes)]
+            self._run = run
+        start, stop = answer.start, answer.stop
+        if start == 0 and stop == run.rows:
+            return [octets for octets, _ in self._raw]
+        return [octets[start * row_bytes : stop * row_bytes] for octets, row_bytes in self._raw]
+
+    def forget_run(self) -> None:
+        """Lets go of the last run's outputs."""
+        self._run = None
+        self._raw = []
+
+    def _octets(self, run: Run, index: int, place: int) -> tuple[bytes, int]:
+        array: Array = run.outputs[index]
+        dtype, row_shape = self._shapes[place]
+        if array.dtype != dtype or array.shape != (run.rows, *row_shape):
+            raise Internal(
+                f"output {index} is {array.dtype} {list(array.shape)}; "
+                f"its signature says {dtype} {[run.rows, *row_shape]}"
+            )
+        octets = array.tobytes()
+        return octets, len(octets) // run.rows if run.rows else 0
+
+
+class _Pattern:
+    """A template, and how each version answers it. The last version is kept at hand."""
+
+    __slots__ = ("_plans", "plan", "template", "version")
+
+    def __init__(self, template: InferTemplate) -> None:
+        self.template = template
+        self._plans: WeakKeyDictionary[LoadedVersion, _Plan | None] = WeakKeyDictionary()
+        self.version: LoadedVersion | None = None
+        self.plan: _Plan | None = None
+
+    def turn_to(self, version: LoadedVersion) -> _Plan | None:
+        """The plan of ``version``; None where requests like these must go the general way."""
+        if version not in self._plans:
+            self._plans[version] = _plan(self.template, version)
+        self.version = version
+        self.plan = self._plans[version]
+        return self.plan
+
+
+class HotCall:
+    """One request under way. It owns its stream, as the general way's calls do."""
+
+    __slots__ = ("_context", "_id", "_line", "_plan", "_stream", "_way", "ticket")
+
+    def __init__(
+        self,
+        way: HotWay,
+        line: LaneConnection,
+        stream: Stream,
+        plan: _Plan,
+        context: CallContext,
+        request_id: bytes,
+    ) -> None:
+        self._way = way
+        self._line = line
+        self._stream = stream
+        self._plan = plan
+        self._context = context
+        self._id = request_id
+        self.ticket: Ticket | None = None
+
+    def done(self, outcome: Outcome) -> None:
+        """The engine has answered."""
+        context, plan = self._context, self._plan
+        if isinstance(outcome, RapideError):
+            self._fail(outcome)
+            return
+        try:
+            message = plan.answer.encode(self._id, context.rows, plan.tensors(outcome))
+        except RapideError as error:
+            self._fail(error)
+            return
+        if outcome.stop == outcome.run.rows:
+            plan.forget_run()
+        context.queue_s = outcome.queue_s
+        context.compute_s = outcome.run.compute_s
+        who = context.answered_by
+        assert who is not None  # noqa: S101 - HotWay.take has routed it
+        self._line.http2.respond(
+            self._stream, plan.head(who, context.request_id), PREFIX.pack(0, len(message)) + message, OK
+        )
+        self._line.write_soon()
+        self._way.finished(plan.version, context, OK_CODE)
+
+    def gone(self) -> None:
+        """Nobody waits any more."""
+        if self.ticket is not None and self.ticket.cancel():
+            self._way.finished(self._plan.version, self._context, "request_cancelled")
+
+    def feed(self, _buffer: bytes, _start: int, _end: int, _ended: bool) -> None:
+        """A request on the hot way is complete; what follows is not for it."""
+
+    def _fail(self, error: RapideError) -> None:
+        self._way.finished(
+            self._plan.version, self._context, self._line.refuse(self._stream, self._context, error)
+        )
+
+
+class HotWay:
+    """The patterns of one lane, and the way into the engine."""
+
+    def __init__(self, service: InferenceService, door: GrpcDoor, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._door = door
+        self._clock = clock
+        self._by_size: dict[int, list[_Pattern]] = {}
+        self._heads: list[bytes] = []
+        self._refusals: dict[int, int] = {}
+        self._count = 0
+
+    def take(self, line: LaneConnection, stream: Stream, buffer: bytes, start: int, end: int) -> bool:
+        """Takes the ModelInfer message in ``buffer[start:end]`` if it is a usual one."""
+        found = self._find(buffer, start, end)
+        if found is None:
+            return False
+        pattern, (request_id, position) = found
+        head: CallHead = stream.head
+        request = pattern.template.request
+        context = self._door.context(head.metadata, head.timeout_s)
+        try:
+            version = self._service.route(request.model_name, request.model_version, context)
+            plan = pattern.plan if version is pattern.version else pattern.turn_to(version)
+            if plan is None:
+                return False
+            arrays = pattern.template.arrays(buffer, position)
+            if any(np.isnan(arrays[index]).any() for index in plan.finite):
+                return False
+            context.encoding = _ENCODING
+            context.payload_bytes = end - start
+            context.rows = arrays[0].shape[0]
+            call = HotCall(self, line, stream, plan, context, request_id)
+            call.ticket = version.engine.submit(arrays, context.deadline_s, call.done)
+        except RapideError:
+            return False  # the general way says what is wrong
+        version.recorder.in_flight(1)
+        stream.owner = call
+        return True
+
+    def learn(self, raw: bytes) -> None:
+        """Looks whether ``raw``, a ModelInfer message that the general way has answered, has a pattern."""
+        size = len(raw)
+        if self._refusals.get(size, 0) >= MAX_REFUSALS or self._find(raw, 0, size) is not None:
+            return
+        message = pb.ModelInferRequest.FromString(raw)
+        template = learn(raw, message, oip_protobuf.decode_request(message, None, self._service.codec_limits))
+        if template is None:
+            if len(self._refusals) >= MAX_TEMPLATES:
+                self._refusals.clear()
+            self._refusals[size] = self._refusals.get(size, 0) + 1
+            return
+        if self._count >= MAX_TEMPLATES:
+            self._by_size.clear()
+            self._heads.clear()
+            self._count = 0
+        self._by_size.setdefault(template.size, []).insert(0, _Pattern(template))
+        self._count += 1
+        if template.head not in self._heads:
+            self._heads.append(template.head)
+
+    def finished(self, version: LoadedVersion, context: CallContext, code: str) -> None:
+        version.recorder.in_flight(-1)
+        self._service.finished(context, code)
+
+    def _find(self, buffer: bytes, start: int, end: int) -> tuple[_Pattern, tuple[bytes, int]] | None:
+        size = end - start
+        for pattern in self._by_size.get(size, ()):
+            match = pattern.template.match(buffer, start, end)
+            if match is not None:
+                return pattern, match
+        for head in self._heads:  # with an id the size says nothing until the id's length is known
+            place = start + len(head) + 1
+            if place < end and buffer.startswith(head, start):
+                for pattern in self._by_size.get(size - 2 - buffer[place], ()):
+                    match = pattern.template.match(buffer, start, end)
+                    if match is not None:
+                        return pattern, match
+        return None
+
+
+def _plan(template: InferTemplate, version: LoadedVersion) -> _Plan | None:
+    """How ``version`` answers requests like ``template``; None where signature or outputs forbid it."""
+    signature = version.model.signature
+    names = [spec.name for spec in signature.outputs]
+    wanted = [output.name for output in template.request.outputs] or names
+    try:
+        bind(template.request, signature)
+        indexes = [names.index(name) for name in wanted]
+    except (RapideError, ValueError):
+        return None
+    # The engine wants the signature's order; a client that sends inputs in another goes the general way.
+    if [tensor.name for tensor in template.request.inputs] != [spec.name for spec in signature.inputs]:
+        return None
+    outputs = [signature.outputs[index] for index in indexes]
+    if not signature.batchable or any(
+        spec.datatype is DataType.BYTES or DYNAMIC in spec.shape[1:] for spec in outputs
+    ):
+        return None
+    return _Plan(version, indexes)
