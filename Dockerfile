@@ -22,7 +22,7 @@ FROM debian:trixie-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --no-create-home --home-dir /nonexistent --uid 10001 rapide
+    && useradd --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --uid 10001 rapide
 COPY --from=build /opt/rapide /opt/rapide
 # Inside a container, loopback would reach nobody. The grace lets a load balancer notice that we are leaving.
 ENV PATH=/opt/rapide/bin:$PATH \

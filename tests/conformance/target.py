@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -66,6 +67,14 @@ class Target:
         if self.http_url:
             return frozenset(self.get("/v2").json["extensions"])
         return frozenset(self.stub.ServerMetadata({}).extensions)
+
+    def method(self, name: str) -> Callable[..., bytes]:
+        """A method of the service that takes and gives bytes, whatever they are."""
+        self.need_grpc()
+        call: Callable[..., bytes] = self.channel.unary_unary(
+            f"/{services.OPEN_INFERENCE}/{name}", request_serializer=bytes, response_deserializer=bytes
+        )
+        return call
 
     def need_http(self) -> str:
         return self.http_url or pytest.skip("no --http-url was given")

@@ -177,16 +177,14 @@ def test_unknown_models_over_grpc(target: Target, method: str) -> None:
 
 
 def test_an_unknown_method_is_unimplemented(target: Target) -> None:
-    target.need_grpc()
-    call = target.channel.unary_unary("/inference.GRPCInferenceService/Guess")
+    call = target.method("Guess")
     with pytest.raises(grpc.RpcError) as refused:
         call(b"", timeout=10)
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_garbage_instead_of_a_message(target: Target) -> None:
-    target.need_grpc()
-    call = target.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    call = target.method("ModelInfer")
     with pytest.raises(grpc.RpcError) as refused:
         call(b"\xff\xff\xff\xff", timeout=10)
     assert refused.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT)

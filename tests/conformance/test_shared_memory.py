@@ -52,11 +52,19 @@ def test_tensors_come_and_go_through_memory(target: Target, library: Any) -> Non
         tensor.set_shared_memory("in", SENT.nbytes, offset=16)
         wanted = library.InferRequestedOutput("y")
         wanted.set_shared_memory("out", SENT.nbytes, offset=32)
-        result = client.infer("identity_fp32", [tensor], outputs=[wanted])
+        answer = client.infer("identity_fp32", [tensor], outputs=[wanted])
         found = shared_memory.get_contents_as_numpy(sink, np.float32, [2, 2], offset=32)
         assert found.tolist() == SENT.tolist()
-        assert result.as_numpy("y") is None, "the answer holds no data"
+        assert not carries_data(answer), "the answer says where its data is, and holds none"
         del found  # a view on the region, which could not be closed otherwise
+
+
+def carries_data(answer: Any) -> bool:
+    response = answer.get_response()
+    if isinstance(response, dict):
+        (output,) = response["outputs"]
+        return "data" in output or "binary_data_size" in output.get("parameters", {})
+    return any(response.raw_output_contents)  # an entry for each output, also for those that are elsewhere
 
 
 @every_library
