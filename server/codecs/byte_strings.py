@@ -52,18 +52,30 @@ def _equal_lengths(data: bytes | memoryview, count: int) -> list[bytes] | None:
 
 def _any_lengths(data: bytes, count: int, what: str) -> list[bytes]:
     items = []
+    length_at = _LENGTH.unpack_from
+    position = 0
+    try:
+        for _ in range(count):
+            start = position + _LENGTH_BYTES
+            position = start + length_at(data, position)[0]
+            items.append(data[start:position])
+    except struct.error:  # a length beyond the end; which one is found below
+        position = -1
+    if position != len(data):
+        raise _wrong_lengths(data, count, what)
+    return items
+
+
+def _wrong_lengths(data: bytes, count: int, what: str) -> InvalidRequest:
     position = 0
     end = len(data)
     for index in range(count):
         start = position + _LENGTH_BYTES
         if start > end:
-            raise InvalidRequest(f"{what} ends after {index} of {count} BYTES elements")
+            return InvalidRequest(f"{what} ends after {index} of {count} BYTES elements")
         position = start + int.from_bytes(data[position:start], "little")
         if position > end:
-            raise InvalidRequest(
+            return InvalidRequest(
                 f"{what}: element {index} claims {position - start} bytes, but only {end - start} are left"
             )
-        items.append(data[start:position])
-    if position != end:
-        raise InvalidRequest(f"{what} has {end - position} bytes left over after its {count} BYTES elements")
-    return items
+    return InvalidRequest(f"{what} has {end - position} bytes left over after its {count} BYTES elements")

@@ -47,27 +47,25 @@ _TEXT_TYPES = frozenset({str, bytes})
 
 
 def _floats(values: Sequence[Any], datatype: DataType) -> Array:
-    if not _FLOAT_TYPES.issuperset(map(type, values)):
+    if not set(map(type, values)) <= _FLOAT_TYPES:
         raise first_not_of(values, _FLOAT_TYPES, "a number")
     dtype = NUMPY_DTYPES[datatype]
     try:
         wide = np.array(values, dtype=np.float64)
     except OverflowError:  # an integer of more than 1,024 bits, which only the lenient JSON parser lets through
         index = next(i for i, value in enumerate(values) if type(value) is int and value.bit_length() > 1024)
-        raise WrongElement(index, _float_range(datatype), values[index]) from None
+        raise WrongElement(index, f"a number between ±{_LARGEST[datatype]}", values[index]) from None
     if datatype is DataType.FP64:
         return wide
+    if np.fmax.reduce(np.abs(wide), initial=0.0) <= _SAFE[datatype]:  # fmax: beside a NaN, the number
+        return wide.astype(dtype)
     with np.errstate(over="ignore"):
         narrow = wide.astype(dtype)
     overflowed = np.isinf(narrow) & np.isfinite(wide)
     if overflowed.any():
         index = int(overflowed.argmax())
-        raise WrongElement(index, _float_range(datatype), values[index])
+        raise WrongElement(index, f"a number between ±{_LARGEST[datatype]}", values[index])
     return narrow
-
-
-def _float_range(datatype: DataType) -> str:
-    return f"a number between ±{_LARGEST[datatype]}"
 
 
 _LARGEST = {
@@ -76,10 +74,12 @@ _LARGEST = {
     DataType.FP32: "3.403e38",
     DataType.FP64: "1.798e308",
 }
+_SAFE = {DataType.FP16: 65504.0, DataType.BF16: 3.3e38, DataType.FP32: 3.4e38}
+"""Magnitudes that cannot overflow, however they are rounded."""
 
 
 def _integers(values: Sequence[Any], datatype: DataType) -> Array:
-    if not _INTEGER_TYPES.issuperset(map(type, values)):
+    if not set(map(type, values)) <= _INTEGER_TYPES:
         raise first_not_of(values, _INTEGER_TYPES, "a whole number")
     dtype = NUMPY_DTYPES[datatype]
     bounds = np.iinfo(dtype)
@@ -91,14 +91,13 @@ def _integers(values: Sequence[Any], datatype: DataType) -> Array:
 
 
 def _booleans(values: Sequence[Any], datatype: DataType) -> Array:
-    if not _BOOLEAN_TYPES.issuperset(map(type, values)):
+    if not set(map(type, values)) <= _BOOLEAN_TYPES:
         raise first_not_of(values, _BOOLEAN_TYPES, "true or false")
     return np.array(values, dtype=NUMPY_DTYPES[datatype])
 
 
 def _texts(values: Sequence[Any], datatype: DataType) -> Array:
-    types = set(map(type, values))
-    if not _TEXT_TYPES.issuperset(types):
+    if not set(map(type, values)) <= _TEXT_TYPES:
         raise first_not_of(values, _TEXT_TYPES, "a text")
     array = np.empty(len(values), dtype=NUMPY_DTYPES[datatype])
     try:

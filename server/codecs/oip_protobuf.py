@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rapide.proto import open_inference_pb2 as pb
-from rapide.server.codecs import tensor_bytes
+from rapide.server.codecs import byte_strings, tensor_bytes
 from rapide.server.codecs.describe import shown
 from rapide.server.codecs.limits import DEFAULT_LIMITS, CodecLimits
 from rapide.server.codecs.parameters import ReadRegion, check_outputs, read_shared, shared_region
@@ -88,22 +88,19 @@ def encoding(message: pb.ModelInferRequest) -> str:
 
 def encode_response(response: InferResponse) -> pb.ModelInferResponse:
     """The answer with raw outputs. An output in shared memory has an empty entry: clients count by position."""
-    return pb.ModelInferResponse(
+    message = pb.ModelInferResponse(
         model_name=response.model_name,
         model_version=response.model_version,
         id=response.id,
-        parameters=encode_parameters(response.parameters),
-        outputs=[
-            pb.ModelInferResponse.InferOutputTensor(
-                name=output.name,
-                datatype=output.datatype,
-                shape=output.array.shape,
-                parameters=encode_parameters(output.parameters),
-            )
-            for output in response.outputs
-        ],
         raw_output_contents=[_raw_output(output) for output in response.outputs],
     )
+    if response.parameters:
+        _set_parameters(message.parameters, response.parameters)
+    for output in response.outputs:
+        tensor = message.outputs.add(name=output.name, datatype=output.datatype.value, shape=output.array.shape)
+        if output.parameters:
+            _set_parameters(tensor.parameters, output.parameters)
+    return message
 
 
 def decode_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Parameter]:
@@ -122,6 +119,11 @@ def decode_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Par
 
 def encode_parameters(parameters: Mapping[str, Parameter]) -> dict[str, pb.InferParameter]:
     return {name: _encode_parameter(value) for name, value in parameters.items()}
+
+
+def _set_parameters(target: Any, parameters: Mapping[str, Parameter]) -> None:
+    for name, value in encode_parameters(parameters).items():
+        target[name].CopyFrom(value)
 
 
 def _encode_parameter(value: Parameter) -> pb.InferParameter:
@@ -143,7 +145,9 @@ def _encode_parameter(value: Parameter) -> pb.InferParameter:
 def _raw_output(output: OutputTensor) -> bytes:
     if "shared_memory_region" in output.parameters:
         return b""
-    return bytes(tensor_bytes.to_bytes(output.array, output.datatype))
+    if output.datatype is DataType.BYTES:
+        return byte_strings.encode(output.array)
+    return output.array.tobytes()
 
 
 def _decode_inputs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from rapide.server.codecs.limits import CodecLimits
@@ -17,7 +16,10 @@ def check_shape(shape: Sequence[int], what: str, limits: CodecLimits) -> None:
     """
     if len(shape) > limits.max_rank:
         raise TooLarge(f"{what} has {len(shape)} dimensions; at most {limits.max_rank} are allowed")
-    if any(size < 0 for size in shape):
-        raise InvalidRequest(f"{what} has shape {list(shape)}; every size must be 0 or more")
-    if math.prod(size or 1 for size in shape) > limits.max_elements:
+    extent = 1
+    for size in shape:
+        if size < 0:
+            raise InvalidRequest(f"{what} has shape {list(shape)}; every size must be 0 or more")
+        extent *= size or 1
+    if extent > limits.max_elements:
         raise TooLarge(f"{what} has shape {list(shape)}; at most {limits.max_elements} elements are allowed")
