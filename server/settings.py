@@ -331,6 +331,12 @@ class Settings:
         minimum=0,
         maximum=1,
     )
+    trace_file: str = _setting(
+        "",
+        _TELEMETRY,
+        "file to which callers of Triton's trace API may switch on tracing; empty allows none",
+        "a caller who may say what is traced must not say where it is written",
+    )
     state_dir: str = _setting(
         "",
         _TELEMETRY,

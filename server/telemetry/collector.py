@@ -8,6 +8,7 @@ from rapide.server.telemetry import bins, process
 from rapide.server.telemetry.aggregate import VersionTotals, aggregate
 from rapide.server.telemetry.exposition import Family, Histogram, regroup
 from rapide.server.telemetry.metrics import METRICS
+from rapide.server.telemetry.process import ProcessFacts
 from rapide.server.telemetry.slot_reader import ScalarSnapshot, SlotSnapshot
 from rapide.server.telemetry.version_block import COMPUTE_S, ROWS, RUNS, Block
 from rapide.server.telemetry.vocabulary import PROTOCOLS
@@ -138,19 +139,28 @@ def _triton(into: Collection, totals: VersionTotals, name: Labels) -> None:
 
 
 def _workers(into: Collection, slots: Iterable[SlotSnapshot]) -> None:
+    """A slot has several files where a worker still drained when its successor started: they count as one."""
+    by_slot: dict[int, list[SlotSnapshot]] = {}
     for slot in slots:
-        name = (str(slot.header.slot),)
-        into.set("rapide_worker_up", name, int(slot.alive))
-        into.set("rapide_worker_starts_total", name, slot.header.lives)
-        facts = process.facts(slot.header.pid) if slot.alive else None
-        if facts is None:
-            continue
-        into.set("rapide_worker_cpu_seconds_total", name, facts.cpu_s)
-        into.set("rapide_worker_resident_memory_bytes", name, facts.resident_bytes)
-        into.set("rapide_worker_open_fds", name, facts.open_files)
-        into.set("rapide_worker_max_fds", name, facts.max_files)
-        into.set("rapide_worker_threads", name, facts.threads)
-        into.set("rapide_worker_start_time_seconds", name, facts.start_time_s)
+        if slot.header.slot >= 0:
+            by_slot.setdefault(slot.header.slot, []).append(slot)
+    for number, files in by_slot.items():
+        name = (str(number),)
+        newest = max(files, key=lambda file: (file.alive, file.header.started_ticks))
+        into.set("rapide_worker_up", name, int(newest.alive))
+        into.set("rapide_worker_starts_total", name, sum(file.header.lives for file in files))
+        facts = process.facts(newest.header.pid) if newest.alive else None
+        if facts is not None:
+            _process(into, facts, name)
+
+
+def _process(into: Collection, facts: ProcessFacts, name: Labels) -> None:
+    into.set("rapide_worker_cpu_seconds_total", name, facts.cpu_s)
+    into.set("rapide_worker_resident_memory_bytes", name, facts.resident_bytes)
+    into.set("rapide_worker_open_fds", name, facts.open_files)
+    into.set("rapide_worker_max_fds", name, facts.max_files)
+    into.set("rapide_worker_threads", name, facts.threads)
+    into.set("rapide_worker_start_time_seconds", name, facts.start_time_s)
 
 
 def _durations(counts: Block, total_s: float) -> Histogram:

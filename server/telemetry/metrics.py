@@ -146,7 +146,7 @@ METRICS: tuple[MetricSpec, ...] = (
         "When the worker's process started, in seconds since the epoch.",
         _WORKERS,
     ),
-    MetricSpec("rapide_connections", "gauge", ("protocol",), "Open connections.", _SERVER),
+    MetricSpec("rapide_open_connections", "gauge", ("protocol",), "Open connections.", _SERVER),
     MetricSpec("rapide_connections_total", "counter", ("protocol",), "Connections accepted.", _SERVER),
     MetricSpec(
         "rapide_log_lines_dropped_total",

@@ -30,7 +30,7 @@ HEADER_BYTES: Final = 4096
 SEGMENT_BYTES: Final = 1 << 20
 """Room for three model versions; small enough for eight workers in a container's 64 MB of shared memory."""
 _ALIGN: Final = 64
-_HEADER: Final = struct.Struct("<16sQQQQd")
+_HEADER: Final = struct.Struct("<16sqQQqd")
 """magic and layout, slot, used bytes, process id, its start in clock ticks, lives (how often it was opened)."""
 _RECORD: Final = struct.Struct("<IIQ")
 """kind, bytes of the key, bytes of the body."""
@@ -62,7 +62,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class SlotHeader:
-    """Whose file it is. ``lives`` counts the processes that have had the slot, this one included."""
+    """Whose file it is. ``lives`` counts the processes that have had it, this one included; ``slot`` is negative
+    for memory that a worker has beside its slot."""
 
     slot: int
     used_bytes: int

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from rapide.server.settings import Settings
 from rapide.server.telemetry.aggregate import VersionTotals, aggregate
 from rapide.server.telemetry.collector import collect
 from rapide.server.telemetry.exposition import PROMETHEUS, negotiate, render
@@ -29,6 +30,8 @@ from rapide.server.telemetry.triton_trace import TritonTracer
 from rapide.server.telemetry.version_block import BLOCK
 
 _log = logging.getLogger(__name__)
+_BESIDE: Final = -1
+"""The slot number of memory that is no worker's slot."""
 _SLOT_ATTEMPTS: Final = 8
 """Files per slot: a worker that still drains while its successor starts keeps its own."""
 
@@ -50,6 +53,20 @@ class TelemetryOptions:
     """Share of requests traced to the endpoint where the caller does not decide."""
     trace_file: str = ""
     """Where Triton's trace settings may write."""
+
+
+def options_from(settings: Settings, slot: int) -> TelemetryOptions:
+    """What a worker's settings mean for its telemetry."""
+    return TelemetryOptions(
+        directory=Path(settings.state_dir) if settings.state_dir else None,
+        slot=slot,
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+        access_log=settings.access_log,
+        otlp_endpoint=settings.otlp_endpoint,
+        trace_rate=settings.trace_rate,
+        trace_file=settings.trace_file,
+    )
 
 
 def _wall_offset_s() -> float:
@@ -126,7 +143,7 @@ class Telemetry:
         return self.recorder("", "")
 
     def scalar(self, name: str, **labels: str) -> Scalar:
-        """A counter or gauge of the metric table, such as ``scalar("rapide_connections", protocol="grpc")``."""
+        """A counter or gauge of the metric table: ``scalar("rapide_open_connections", protocol="grpc")``."""
         return scalar(self._body, name, labels)
 
     # Reading: all workers together, at this instant. Milliseconds of work: call from a thread.
@@ -219,7 +236,7 @@ class Telemetry:
         except OSError as error:
             if self._overflow is None:
                 _log.warning("no room for metrics of %s, other workers will not show them: %s", key[0], error)
-                self._overflow = _open_slot(None, self.options.slot)
+                self._overflow = _open_slot(None, _BESIDE)
             return self._overflow.body(kind, key, size_bytes)
 
     def _file(self) -> SlotFile:
