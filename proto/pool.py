@@ -26,8 +26,12 @@ def add_file(serialized: bytes) -> FileDescriptor:
 
 def message_class(full_name: str, module: str) -> type[Message]:
     """The class of a registered message; nested messages are its attributes. ``module`` is where it is found."""
-    made = GetMessageClass(POOL.FindMessageTypeByName(full_name))
+    descriptor = POOL.FindMessageTypeByName(full_name)
+    made = GetMessageClass(descriptor)
     made.__module__ = module
+    for nested in descriptor.nested_types:
+        if not hasattr(made, nested.name):  # protobuf's pure-Python implementation leaves them out
+            setattr(made, nested.name, message_class(nested.full_name, module))
     return made
 
 

@@ -37,7 +37,8 @@ def test_lives_beside_other_packages_of_the_same_names(imports: tuple[str, str])
 
 def test_works_without_protobufs_compiled_part() -> None:
     run(
-        OURS + "\nmessage = ours.ModelInferRequest(id='x')\n"
+        OURS + "\ntensor = ours.ModelInferRequest.InferInputTensor(name='x', shape=[1, 2])"
+        "\nmessage = ours.ModelInferRequest(id='x', inputs=[tensor])\n"
         "assert ours.ModelInferRequest.FromString(message.SerializeToString()) == message",
         PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION="python",
     )
