@@ -199,6 +199,21 @@ def sequence() -> onnx.ModelProto:
     )
 
 
+def recurrent() -> onnx.ModelProto:
+    """``y[N,2]``: the last state of an LSTM over ``x[N,T,3]``. Its kernel must not see an empty tensor."""
+    weights = np.linspace(-1, 1, 8 * 5, dtype=np.float32).reshape(1, 8, 5)
+    return build(
+        [
+            helper.make_node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
+            helper.make_node("LSTM", ["steps", "w", "r"], ["", "last"], hidden_size=2),
+            helper.make_node("Squeeze", ["last", "direction"], ["y"]),
+        ],
+        [port("x", TensorProto.FLOAT, ("N", "T", 3))],
+        [port("y", TensorProto.FLOAT, ("N", 2))],
+        {"w": weights[:, :, :3], "r": weights[:, :, 3:], "direction": np.array([0])},
+    )
+
+
 def cross_row() -> onnx.ModelProto:
     """``y[N,2] = x[N,2] − mean of the rows``: looks batchable, but rows must never be merged."""
     return build(

@@ -94,11 +94,17 @@ async def test_what_both_plans_hold_is_kept(catalogue: Catalogue, tmp_path: Path
 async def test_a_bare_file_that_was_replaced_is_loaded_again(catalogue: Catalogue, tmp_path: Path) -> None:
     models.repository(tmp_path, {"m": {1: models.constant(1)}})
     await switch(catalogue, 1, plan_of(tmp_path))
+    old = catalogue.router.resolve("m").target
     path = tmp_path / "m" / "1" / "model.onnx"
     models.save(models.constant(2), path)
     os.utime(path, ns=(1, 1))
     await switch(catalogue, 2, plan_of(tmp_path))
     assert await ask(catalogue) == 2
+    assert old.state is VersionState.UNLOADING
+    await asyncio.sleep(0)
+    assert catalogue.statuses() == [VersionStatus("m", 1, VersionState.READY)]
+    with pytest.raises(Unavailable):
+        await old.engine.infer([np.ones((1, 1), np.float32)])
 
 
 async def test_what_is_gone_answers_what_it_had_queued(catalogue: Catalogue, tmp_path: Path) -> None:

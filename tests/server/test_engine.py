@@ -575,7 +575,7 @@ class TestOnARealLoop:
         assert isinstance(fine, Answer)
         assert isinstance(poison, InvalidRequest)
 
-    async def test_cancelling_the_task_cancels_the_request(self, bench: Bench) -> None:
+    async def test_cancelling_the_task_harms_nobody(self, bench: Bench) -> None:
         gone = asyncio.create_task(bench.engine.infer(rows_of(1)))
         stays = asyncio.create_task(bench.engine.infer(rows_of(2)))
         await asyncio.sleep(0)
@@ -585,6 +585,7 @@ class TestOnARealLoop:
             await gone
 
     async def test_close_answers_what_waits_and_refuses_what_comes(self, bench: Bench) -> None:
+        assert summary(await bench.engine.infer(rows_of(0))) == [0]
         waiting = asyncio.create_task(bench.engine.infer(rows_of(1)))
         await asyncio.sleep(0)
         closing = asyncio.create_task(bench.engine.close(5.0))
@@ -612,6 +613,19 @@ async def test_close_gives_up_when_its_time_is_over() -> None:
             with pytest.raises(Unavailable, match="was unloaded before this request could be answered"):
                 await task
         release.set()
+
+
+async def test_cancelling_the_task_takes_the_request_out_of_the_queue() -> None:
+    bench = Bench()
+    engine = Engine(bench.model, BatchPolicy(max_delay_s=100.0), executor=bench.executor, recorder=bench.recorder)
+    engine.start()
+    gone = asyncio.create_task(engine.infer(rows_of(1)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await engine.close(5.0)
+    assert bench.model.batches == []
 
 
 async def test_close_ends_a_delay() -> None:

@@ -166,6 +166,17 @@ def test_an_empty_batch_keeps_the_sizes_that_the_request_chose(tmp_path: Path) -
     assert model.run([np.zeros((2, 0), np.float32)])[0].shape == (2, 0)
 
 
+def test_an_empty_batch_of_a_recurrent_model(tmp_path: Path) -> None:
+    """Given to the runtime as it is, it would end the process."""
+    model = load_bare(tmp_path, models.recurrent())
+    assert model.signature.batchable
+    assert model.run([np.zeros((0, 7, 3), np.float32)])[0].shape == (0, 2)
+    with pytest.raises(InvalidRequest, match=r"'x' has shape \[2, 0, 3\]; the model cannot take"):
+        model.run([np.zeros((2, 0, 3), np.float32)])
+    with pytest.raises(InvalidRequest, match="cannot take an empty dimension"):
+        model.run([np.zeros((0, 0, 3), np.float32)])
+
+
 def test_an_empty_batch_of_text(tmp_path: Path) -> None:
     model = load_bare(tmp_path, models.identity(DataType.BYTES, ("N", "T")))
     assert model.run([np.empty((0, 9), object)])[0].shape == (0, 9)

@@ -82,6 +82,7 @@ def one_size_only() -> onnx.ModelProto:
         models.mixed_columns(),
         models.two_inputs(),
         models.sequence(),
+        models.recurrent(),
         models.everything(),
         models.slow(2),
         small_table(),

@@ -127,6 +127,16 @@ def test_inputs_that_disagree_on_a_shared_dimension_are_the_callers_fault() -> N
         session_of(model).run([np.zeros((1, 5), np.float32), np.zeros((1, 7), np.float32)])
 
 
+def test_a_kernel_that_cannot_take_an_empty_dimension_is_the_callers_business() -> None:
+    model = models.build(
+        [helper.make_node("ArgMax", ["x"], ["y"], axis=1)],
+        [models.port("x", TensorProto.FLOAT, ("N", "T"))],
+        [models.port("y", TensorProto.INT64, ("N", 1))],
+    )
+    with pytest.raises(InvalidRequest, match=r"input 'x' has shape \[2, 0\]; the model cannot take an empty dim"):
+        session_of(model).run([np.zeros((2, 0), np.float32)])
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
