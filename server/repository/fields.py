@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+_MOST = 2**63 - 1
+"""What protocols and file systems can carry."""
+
+
 class FieldError(ValueError):
     """A JSON document is not what it should be; the text names the field, what was expected and what came."""
 
@@ -79,7 +83,7 @@ class Fields:
 
     def integer(self, key: str, *, least: int = 0) -> int:
         value = self._required(key)
-        if type(value) is not int or value < least:
+        if type(value) is not int or not least <= value <= _MOST:
             raise self.wrong(key, f"an integer of {least} or more", value)
         return value
 
@@ -133,13 +137,10 @@ class Fields:
         return tuple(out)
 
     def wrong(self, key: str, expected: str, value: object) -> FieldError:
-        shown = (
-            repr(value[:40])
-            if isinstance(value, str)
-            else value
-            if type(value) in (int, float)
-            else kind_of(value)
-        )
+        if isinstance(value, str):
+            shown = repr(value[:40])
+        else:
+            shown = str(value)[:40] if type(value) in (int, float) else kind_of(value)
         return FieldError(f"{self._path(key)!r} must be {expected}, not {shown}")
 
     def _required(self, key: str) -> Any:

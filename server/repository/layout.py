@@ -26,6 +26,10 @@ STAGING_PREFIX = ".staging-"
 BARE_SUFFIX = ".onnx"
 BARE_VERSION = 1
 """The version that a bare ``.onnx`` file is served as."""
+MAX_NESTING = 4
+"""Folders inside a version (external weights): more is no model, and could be a trap."""
+MAX_FILES = 10_000
+"""Files of one version; a model split into more would not be loadable in useful time either."""
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Safe as a folder, a URL segment and a metrics label; a leading dot would hide the folder."""
@@ -65,8 +69,8 @@ def parse_version(text: str) -> int | None:
 
 
 def is_safe_relative(name: str) -> bool:
-    """Whether ``name`` is a plain relative path that stays inside the folder it is joined to."""
-    if not name or len(name) > 1024 or "\\" in name or "\0" in name:
+    """Whether ``name`` is a plain, printable relative path that stays inside the folder it is joined to."""
+    if not name or len(name) > 1024 or "\\" in name or not name.isprintable():
         return False
     parts = PurePosixPath(name).parts
     return not name.startswith("/") and "/".join(parts) == name and ".." not in parts and "." not in parts

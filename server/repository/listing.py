@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from rapide.server.errors import RepositoryError
-from rapide.server.repository.layout import ACTIVATIONS_FILE, BARE_SUFFIX, is_model_name, parse_version
+from rapide.server.repository.layout import (
+    ACTIVATIONS_FILE,
+    BARE_SUFFIX,
+    MAX_FILES,
+    MAX_NESTING,
+    is_model_name,
+    parse_version,
+)
 
 StampKind = Literal["file", "folder", "other", "escapes", "missing"]
-MAX_NESTING = 4
-"""Folders inside a version (external weights): more is no model, and could be a trap."""
-MAX_FILES = 10_000
-"""Files of one version; a model split into more would not be loadable in useful time either."""
 
 
 class Stamp(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,10 +13,20 @@ from rapide.server.repository.activations import Activation, ActivationLog, Labe
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.repository.history import Standing, only_label, standing
 from rapide.server.repository.labels import LabelChanges, apply_changes
-from rapide.server.repository.listing import Listing, list_repository
-from rapide.server.repository.scanner import Scanner
+from rapide.server.repository.layout import ACTIVATIONS_FILE
+from rapide.server.repository.listing import Listing, ModelListing, list_repository
+from rapide.server.repository.scanner import KIND_FAULTS, Scanner
 from rapide.server.repository.snapshot import ModelEntry, RepositorySnapshot
 from rapide.server.repository.times import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One model with its history, and why versions that are there cannot be used."""
+
+    model: ModelEntry
+    log: ActivationLog
+    broken: Mapping[int, str]
 
 
 class LocalRepository:
@@ -60,28 +71,28 @@ class LocalRepository:
 
         Raises NotFound, RepositoryError.
         """
-        return self._find(name)[1]
+        return self._find(name).log
 
     def set_labels(self, name: str, changes: LabelChanges, who: str, why: str = "") -> Activation:
         """Changes labels of model ``name``, durably, and returns the line that was logged.
 
-        Raises NotFound (model, version or label), InvalidRequest (weights), Conflict (no remainder; a bare file,
-        which has no place for labels), RepositoryError.
+        Raises NotFound (model, version or label), InvalidRequest (weights), Conflict (no remainder; a broken
+        version; a bare file, which has no place for labels), RepositoryError.
         """
         if not changes.set and not changes.removed:
             raise InvalidRequest("no change of a label is given")
-        model, _ = self._find(name)
+        found = self._find(name)
         if not (self.path / name).is_dir():
             raise Conflict(
                 f"model {name!r} is a bare file: it has one version and no labels",
                 hint=f"Lay it out as {name}/1/model.onnx, or publish it, to label versions.",
             )
-        targets = {label: _with_digest(target, model) for label, target in changes.set.items()}
+        targets = {label: _with_digest(target, found) for label, target in changes.set.items()}
         digested = LabelChanges(targets, changes.removed)
 
         def decide(log: ActivationLog) -> Activation:
             before = labels_at(log.entries)
-            after = apply_changes(before, digested, model.versions.keys())
+            after = apply_changes(before, digested, found.model.versions.keys())
             moved = {label: target for label, target in after.items() if label in targets}
             latest = log.entries[-1].time if log.entries else None
             now = self._now()
@@ -95,16 +106,16 @@ class LocalRepository:
 
         With ``label``, that label alone. Raises NotFound for an unknown model, or a label not set at that time.
         """
-        model, log = self._find(name)
+        found = self._find(name)
         published = {
             version: entry.manifest.created_at if entry.manifest is not None else None
-            for version, entry in model.versions.items()
+            for version, entry in found.model.versions.items()
         }
-        found = standing(name, log.entries, published, at)
-        return only_label(found, label) if label is not None else found
+        whole = standing(name, found.log.entries, published, at)
+        return only_label(whole, label) if label is not None else whole
 
-    def _find(self, name: str) -> tuple[ModelEntry, ActivationLog]:
-        """The model called ``name`` and its log. Raises NotFound, naming what there is, if neither exists.
+    def _find(self, name: str) -> _Found:
+        """The model called ``name``. Raises NotFound, naming what there is, if it has neither version nor history.
 
         Reads that model alone, with a scanner of its own, so as not to hurry what the watching one waits for.
         """
@@ -112,17 +123,23 @@ class LocalRepository:
         mine = listing._replace(
             models=tuple(model for model in listing.models if model.name == name),
             bare=tuple(bare for bare in listing.bare if bare.name == name),
+            oddities=(),
         )
-        try:
-            log = read_log(self.path / name) if mine.models else ActivationLog()
-        except OSError as error:
-            raise RepositoryError(f"the labels of {name} cannot be read: {error.strerror}") from error
-        model = Scanner().read(mine).models.get(name)
+        log = _read_log(mine.models[0]) if mine.models else ActivationLog()
+        snapshot = Scanner().read(mine)
+        model = snapshot.models.get(name)
         if model is None and not log.entries:
             names = sorted([model.name for model in listing.models] + [bare.name for bare in listing.bare])
             listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
             raise NotFound(f"there is no model {name[:128]!r}", hint=f"Models there are: {listed or 'none'}.")
-        return model or ModelEntry(name, {}, labels_at(log.entries)), log
+        model = model or ModelEntry(name, {}, {})
+        present = {version.version for folder in mine.models for version in folder.versions}
+        broken = {
+            problem.version: problem.reason
+            for problem in reversed(snapshot.problems)  # the first reason counts: what follows is about labels
+            if problem.version in present - model.versions.keys()
+        }
+        return _Found(model, log, broken)
 
     def _list(self) -> Listing:
         if self._last is not None and not self.path.exists():
@@ -145,12 +162,27 @@ def open_repository(path: Path) -> LocalRepository:
     return LocalRepository(path)
 
 
-def _with_digest(target: LabelTarget, model: ModelEntry) -> LabelTarget:
-    entry = model.versions.get(target.version)
-    if entry is None:  # refused later, with the versions that there are
+def _read_log(listing: ModelListing) -> ActivationLog:
+    if listing.log is None:
+        return ActivationLog()
+    if listing.log.kind != "file":
+        raise RepositoryError(f"{listing.name}: {ACTIVATIONS_FILE} {KIND_FAULTS[listing.log.kind]}")
+    try:
+        return read_log(Path(listing.folder))
+    except OSError as error:
+        raise RepositoryError(f"the labels of {listing.name} cannot be read: {error.strerror}") from error
+
+
+def _with_digest(target: LabelTarget, found: _Found) -> LabelTarget:
+    """Raises Conflict for a version that is there but broken. One that is not there is left to ``apply_changes``,
+    which names those that are."""
+    entry = found.model.versions.get(target.version)
+    if entry is None:
+        if target.version in found.broken:
+            raise Conflict(f"{found.model.name}/{target.version} cannot be used: {found.broken[target.version]}")
         return target
     try:
         digest = entry.digest or file_digest_text(entry.model_path)
     except OSError as error:
-        raise RepositoryError(f"{model.name}/{target.version} cannot be read: {error.strerror}") from error
-    return LabelTarget(target.version, target.weight_percent, digest)
+        raise RepositoryError(f"{entry.model}/{entry.version} cannot be read: {error.strerror}") from error
+    return replace(target, digest=digest)

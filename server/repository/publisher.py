@@ -28,6 +28,8 @@ from rapide.server.repository.files import exclusive_lock, open_regular, sync_fo
 from rapide.server.repository.layout import (
     LOCK_FILE,
     MANIFEST_FILE,
+    MAX_FILES,
+    MAX_NESTING,
     MODEL_FILE,
     STAGING_PREFIX,
     check_model_name,
@@ -63,6 +65,7 @@ def publish(
     try:
         _make_folder(repository)
         _make_folder(model_folder)
+        _check_inside(repository, model_folder)
         with exclusive_lock(model_folder / LOCK_FILE) as lock:
             _sweep(model_folder)
             number = _choose_version(model_folder, version, _highest_used(lock))
@@ -88,9 +91,12 @@ def publish(
 def _check_files(name: str, files: Mapping[str, Path | bytes]) -> None:
     if MODEL_FILE not in files:
         raise InvalidRequest(f"{name}: a version needs a {MODEL_FILE}")
+    if len(files) >= MAX_FILES:
+        raise InvalidRequest(f"{name}: a version holds fewer than {MAX_FILES} files, not {len(files)}")
     for file in files:
+        is_deep = file.count("/") > MAX_NESTING
         hidden = any(part.startswith(".") for part in file.split("/"))
-        if not is_safe_relative(file) or hidden or file == MANIFEST_FILE:
+        if not is_safe_relative(file) or hidden or is_deep or file == MANIFEST_FILE:
             raise InvalidRequest(f"{name}: {file[:160]!r} cannot be the name of a version's file")
 
 
@@ -98,6 +104,14 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
+
+
+def _check_inside(repository: Path, model_folder: Path) -> None:
+    if not model_folder.resolve().is_relative_to(repository.resolve()):
+        raise RepositoryError(
+            f"{model_folder} is a link that leads out of the repository",
+            hint="Mount the other place there instead: what lies outside is never served.",
+        )
 
 
 def _choose_version(model_folder: Path, wanted: int | None, highest_used: int) -> int:
@@ -178,6 +192,9 @@ def _reveal(staging: Path, target: Path) -> None:
 def _sweep(model_folder: Path) -> None:
     """Removes what publishers left that died or failed. The lock is held: none of them is alive."""
     for folder in model_folder.glob(f"{STAGING_PREFIX}*"):
+        if folder.is_symlink() or not folder.is_dir():  # no publisher's: never follow it anywhere
+            folder.unlink()
+            continue
         for inner, _, _ in os.walk(folder):
             os.chmod(inner, stat.S_IRWXU)
         shutil.rmtree(folder)

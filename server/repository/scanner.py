@@ -21,7 +21,7 @@ from rapide.server.errors import BrokenVersion
 from rapide.server.repository.activation_log import read_log
 from rapide.server.repository.activations import ActivationLog, LabelTarget, labels_at
 from rapide.server.repository.layout import ACTIVATIONS_FILE, BARE_VERSION, MANIFEST_FILE, MODEL_FILE
-from rapide.server.repository.listing import BareListing, Listing, ModelListing, Stamp, VersionListing
+from rapide.server.repository.listing import BareListing, Listing, ModelListing, Stamp, StampKind, VersionListing
 from rapide.server.repository.manifest import Manifest, read_manifest
 from rapide.server.repository.onnx_outline import outline_fault
 from rapide.server.repository.snapshot import ModelEntry, Problem, RepositorySnapshot, VersionEntry
@@ -117,7 +117,8 @@ class _Scan:
         model = self._before.models.get(name)
         if model is not None:
             self.now.models[name] = model
-            self.now.logs[name] = self._before.logs[name]
+            if name in self._before.logs:  # not there if it was a bare file until now
+                self.now.logs[name] = self._before.logs[name]
             for entry in model.versions.values():
                 self.now.versions[entry.model_path] = self._before.versions[entry.model_path]
 
@@ -213,16 +214,17 @@ def _check_bare(path: Path, stamps: Mapping[str, Stamp], *, at_rest: bool) -> No
 def _check_regular(stamps: Mapping[str, Stamp], name: str) -> Stamp:
     stamp = stamps.get(name)
     if stamp is None or stamp.kind != "file":
-        raise BrokenVersion(f"{name} {_KIND_FAULTS[stamp.kind if stamp else 'missing']}")
+        raise BrokenVersion(f"{name} {KIND_FAULTS[stamp.kind if stamp else 'missing']}")
     return stamp
 
 
-_KIND_FAULTS = {
+KIND_FAULTS: Mapping[StampKind, str] = {
     "missing": "is missing",
     "folder": "is a folder, not a file",
     "other": "is no regular file",
     "escapes": "is a link that leads out of the repository",
 }
+"""What is wrong with a name that should be a file."""
 
 
 def _revision(files: Files) -> str:
@@ -231,7 +233,7 @@ def _revision(files: Files) -> str:
 
 def _read_log(listing: ModelListing, before: _Log) -> _Log:
     if listing.log is not None and listing.log.kind != "file":
-        return _Log(listing.log, before.log, f"it {_KIND_FAULTS[listing.log.kind]}")
+        return _Log(listing.log, before.log, f"it {KIND_FAULTS[listing.log.kind]}")
     try:
         log = read_log(Path(listing.folder)) if listing.log is not None else ActivationLog()
     except OSError as error:

@@ -50,6 +50,7 @@ def test_any_bytes_give_an_object_or_a_field_error(content: bytes) -> None:
         (lambda fields: fields.text("integer"), "'a.integer' must be text, not 3"),
         (lambda fields: fields.integer("text"), "'a.text' must be an integer of 0 or more, not 'hello'"),
         (lambda fields: fields.integer("true"), "must be an integer of 0 or more, not a boolean"),
+        (lambda fields: fields.integer("huge"), r"an integer of 0 or more, not 9{40}$"),
         (lambda fields: fields.integer("integer", least=4), "an integer of 4 or more, not 3"),
         (lambda fields: fields.boolean("integer"), "must be a boolean"),
         (lambda fields: fields.optional_number("text"), "must be a finite number"),
@@ -64,6 +65,6 @@ def test_any_bytes_give_an_object_or_a_field_error(content: bytes) -> None:
     ],
 )
 def test_wrong_types_name_their_place(read: object, complaint: str) -> None:
-    fields = Fields({"text": "hello", "integer": 3, "true": True, "list": ["x", 2]}, "a")
+    fields = Fields({"text": "hello", "integer": 3, "huge": 10**50 - 1, "true": True, "list": ["x", 2]}, "a")
     with pytest.raises(FieldError, match=complaint):
         read(fields)  # type: ignore[operator]  # a lambda of each row

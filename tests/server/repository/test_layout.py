@@ -49,7 +49,23 @@ def test_paths_inside(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "/etc/passwd", "../x", "a/../../x", "a/./b", "a//b", "a/", "a\\b", "a\0b", "x" * 1025]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a/./b",
+        "a//b",
+        "a/",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "\x1b[2J",
+        "x" * 1025,
+    ],
 )
 def test_paths_that_lead_elsewhere(name: str) -> None:
     assert not is_safe_relative(name)

@@ -102,6 +102,25 @@ def test_labels_refused(
     assert repository.history("car-price").entries == ()
 
 
+def test_a_broken_version_is_refused_with_its_reason(repository: LocalRepository) -> None:
+    manifest = repository.path / "car-price" / "2" / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text("{}")
+    with pytest.raises(
+        Conflict, match=r"car-price/2 cannot be used: manifest\.json cannot be used: 'schema' is missing"
+    ):
+        change(repository, "stable=2")
+    assert repository.labels("car-price") == {}
+
+
+@pytest.mark.parametrize("trap", ["/etc/passwd", "nothing"])
+def test_a_log_that_is_no_file_here_is_not_read(repository: LocalRepository, trap: str) -> None:
+    (repository.path / "car-price" / "activations.jsonl").symlink_to(trap)
+    for ask in (lambda: repository.labels("car-price"), lambda: change(repository, "stable=1")):
+        with pytest.raises(RepositoryError, match=r"car-price: activations\.jsonl is"):
+            ask()
+
+
 @pytest.mark.parametrize("open_file", [True, False])
 def test_a_bare_file_takes_no_labels(tmp_path: Path, open_file: bool) -> None:
     (tmp_path / "plain.onnx").write_bytes(model_bytes())

@@ -103,6 +103,9 @@ def test_a_number_that_somebody_takes_meanwhile_is_not_overwritten(tmp_path: Pat
         ("m", {**MODEL, "/etc/x": b""}, "cannot be the name of a version's file"),
         ("m", {**MODEL, ".hidden": b""}, "cannot be the name of a version's file"),
         ("m", {**MODEL, "a/.hidden": b""}, "cannot be the name of a version's file"),
+        ("m", {**MODEL, "a/b/c/d/e/f": b""}, "cannot be the name of a version's file"),
+        ("m", {**MODEL, "a\x1b[2J": b""}, "cannot be the name of a version's file"),
+        ("m", {**MODEL, **{str(n): b"" for n in range(9_999)}}, "fewer than 10000 files, not 10000"),
         ("m", {**MODEL, "manifest.json": b""}, "cannot be the name of a version's file"),
     ],
 )
@@ -215,6 +218,36 @@ def test_what_a_dead_publisher_left_is_swept(tmp_path: Path, process: int) -> No
     assert open_repository(tmp_path).scan().problems == ()
     assert published(tmp_path, "m") == 1
     assert not left.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_only_looks_left_behind_is_not_followed(tmp_path: Path, kind: str) -> None:
+    outside = tmp_path / "outside" / "inner"
+    outside.mkdir(parents=True)
+    outside.chmod(0o755)
+    trap = tmp_path / "models" / "m" / ".staging-x"
+    trap.parent.mkdir(parents=True)
+    if kind == "link":
+        trap.symlink_to(outside.parent)
+    else:
+        trap.touch()
+    assert published(tmp_path / "models", "m") == 1
+    assert not trap.is_symlink()
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o755
+
+
+def test_a_model_that_is_a_link_out_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m").symlink_to(tmp_path / "outside")
+    with pytest.raises(RepositoryError, match="is a link that leads out of the repository"):
+        published(tmp_path / "models", "m")
+    assert tree(tmp_path / "outside") == []
+
+
+def test_the_deepest_file_that_is_published_is_found_again(tmp_path: Path) -> None:
+    publish(tmp_path, "m", {**MODEL, "a/b/c/d/e": b"w"}, builder("m"))
+    assert open_repository(tmp_path).scan().problems == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\xff", b"99999999999999999999999999999999999"])

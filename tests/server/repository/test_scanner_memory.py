@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,9 @@ import pytest
 
 from rapide.server.errors import RepositoryError
 from rapide.server.repository.labels import parse_changes
+from rapide.server.repository.listing import ModelListing, list_repository
 from rapide.server.repository.local import open_repository
+from rapide.server.repository.scanner import Scanner
 from rapide.server.repository.snapshot import RepositorySnapshot
 from tests.server.repository.examples import bare_tree, model_bytes, problems, published, unlocked, versions
 from tests.server.repository.test_scanner import BROKEN_VERSIONS
@@ -75,6 +79,24 @@ def test_labels_survive_a_log_that_lost_its_lines(tmp_path: Path, damage: Callab
     repaired = repository.scan()
     assert repaired.problems == ()
     assert repaired.models["car-price"].labels["stable"].version == 2
+
+
+def test_a_folder_that_cannot_be_listed_keeps_what_was_in_it(tmp_path: Path) -> None:
+    """As when a network file system answers EIO for a while: it is the listing that fails."""
+    published(tmp_path, "car-price", b"one")
+    published(tmp_path, "car-price", b"two")
+    (tmp_path / "net.onnx").write_bytes(model_bytes())
+    open_repository(tmp_path).set_labels("car-price", parse_changes(["stable=1"]), "ann")
+    scanner, good = Scanner(), list_repository(tmp_path)
+    before = scanner.read(good)
+    ill = tuple(
+        ModelListing(name, str(tmp_path / name), None, (), fault="EIO") for name in ("car-price", "net", "new")
+    )
+    for _ in range(2):
+        after = scanner.read(good._replace(models=ill, bare=()))
+        assert after.models == before.models
+        assert problems(after) == ["car-price: EIO", "net: EIO", "new: EIO"]
+    assert scanner.read(good) == before
 
 
 def test_what_is_deleted_is_gone(tmp_path: Path) -> None:
@@ -212,3 +234,16 @@ def test_unchanged_versions_are_not_read_again(tmp_path: Path) -> None:
     first, second = repository.scan(), repository.scan()
     for name, model in first.models.items():
         assert second.models[name].versions[1] is model.versions[1]
+
+
+def test_scanning_digests_nothing(tmp_path: Path) -> None:
+    """64 GB of holes: read to its end it would outlast the test's time limit many times over."""
+    published(tmp_path, "car-price")
+    version = tmp_path / "car-price" / "1"
+    os.truncate(unlocked(version / "model.onnx"), 1 << 36)
+    manifest = json.loads((version / "manifest.json").read_text())
+    manifest["files"]["model.onnx"]["bytes"] = 1 << 36
+    unlocked(version / "manifest.json").write_text(json.dumps(manifest))
+    snapshot = open_repository(tmp_path).scan()
+    assert snapshot.problems == ()
+    assert snapshot.models["car-price"].versions[1].size_bytes > 1 << 36
