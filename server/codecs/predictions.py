@@ -31,14 +31,6 @@ def prediction_column(prediction: Prediction, outputs: Mapping[str, OutputTensor
     return AnswerColumn(prediction.kind, _of_kind(array, prediction))
 
 
-def class_labels(predictions: Sequence[Prediction], output: str, width: int) -> tuple[str, ...]:
-    """The names of an output's ``width`` classes, for the classification extension: the classes of a prediction
-    that has that many, of the same output if there is one; empty where none is known."""
-    fitting = [prediction for prediction in predictions if len(prediction.classes) == width]
-    own = [prediction for prediction in fitting if prediction.output == output]
-    return (own or fitting)[0].classes if fitting else ()
-
-
 def _column(array: Array, prediction: Prediction) -> Array:
     if array.ndim < 2:
         return array.reshape(-1)

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from rapide.server.codecs.predictions import class_labels, prediction_column
+from rapide.server.codecs.predictions import prediction_column
 from rapide.server.errors import Internal
 from rapide.server.repository.manifest import Kind, Prediction
 from rapide.server.signature import DataType
@@ -87,14 +87,3 @@ def test_a_model_that_answers_otherwise_is_our_fault() -> None:
         column(np.float32([[1, 2]]), column=2)
     with pytest.raises(Internal, match="no output for the prediction 'p'"):
         prediction_column(Prediction("p", "y", None, "number"), {})
-
-
-def test_class_labels_are_found_by_width_and_rather_by_output() -> None:
-    predictions = [
-        Prediction("a", "label", None, "integer", classes=("x", "y")),
-        Prediction("b", "other", None, "integer", classes=("p", "q")),
-        Prediction("c", "other", None, "number"),
-    ]
-    assert class_labels(predictions, "probabilities", 2) == ("x", "y")
-    assert class_labels(predictions, "other", 2) == ("p", "q")
-    assert class_labels(predictions, "other", 3) == ()
