@@ -18,7 +18,7 @@ from rapide.server.errors import BrokenVersion
 from rapide.server.model.external_data import check_external_data, external_data
 from rapide.server.model.golden import read_golden, tolerance_of
 from rapide.server.model.graph import GraphTensor, check_agreement
-from rapide.server.model.probing import Sample, doubt_of_merging, find_sample, measure
+from rapide.server.model.probing import Sample, find_sample, measure, probe
 from rapide.server.model.session import Session, SessionOptions
 from rapide.server.repository.digest import verify_version
 from rapide.server.repository.files import read_regular
@@ -50,10 +50,12 @@ class Model:
     session: Session
     sample_row: list[Array]
     """One row that is known to run; empty where none is known."""
+    has_rows: bool
+    """Whether each output has one row for each row of input, even if they may not be merged."""
 
     def run(self, arrays: list[Array]) -> list[Array]:
         """The outputs for checked ``arrays``, in the signature's order. Blocking. Raises RapideError."""
-        if self.signature.batchable and not arrays[0].shape[0]:
+        if self.has_rows and not arrays[0].shape[0]:
             return self._run_no_rows(arrays)
         return self.session.run(arrays)
 
@@ -99,6 +101,7 @@ def load_model(entry: VersionEntry, options: SessionOptions) -> Model:
         row_us=row_us,
         session=session,
         sample_row=learned.row or [],
+        has_rows=learned.has_rows,
     )
 
 
@@ -108,6 +111,7 @@ class _Learned:
 
     signature: Signature
     row: list[Array] | None
+    has_rows: bool
     doubt: str = ""
 
 
@@ -118,31 +122,33 @@ def _from_manifest(session: Session, entry: VersionEntry, manifest: Manifest) ->
     if GOLDEN_FILE not in manifest.files:
         by_name = {tensor.name: tensor for tensor in session.inputs}
         sample = find_sample(session.run, [by_name[spec.name] for spec in signature.inputs])
-        return _Learned(signature, None if sample is None else sample.rows[0])
+        return _Learned(signature, None if sample is None else sample.rows[0], signature.batchable)
     golden = read_golden(entry.folder / GOLDEN_FILE, signature)
     golden.check(session.run, signature, tolerance_of(manifest.parity))
     rows = golden.inputs
-    return _Learned(signature, [array[:1] for array in rows] if signature.batchable else rows)
+    row = [array[:1] for array in rows] if signature.batchable else rows
+    return _Learned(signature, row, signature.batchable)
 
 
 def _from_graph(session: Session) -> _Learned:
-    sample = find_sample(session.run, session.inputs)
-    doubt = doubt_of_merging(session.run, session.inputs, sample)
+    found = probe(session.run, session.inputs)
     inputs = tuple(tensor.spec for tensor in session.inputs)
     outputs = tuple(
-        _observed(tensor, sample, index, is_batchable=not doubt) for index, tensor in enumerate(session.outputs)
+        _observed(tensor, found.sample, index, has_rows=found.has_rows)
+        for index, tensor in enumerate(session.outputs)
     )
-    row = None if sample is None else sample.rows[0]
-    return _Learned(Signature(inputs, tuple(tensor.spec for tensor in outputs), batchable=not doubt), row, doubt)
+    row = None if found.sample is None else found.sample.rows[0]
+    signature = Signature(inputs, tuple(tensor.spec for tensor in outputs), batchable=not found.doubt)
+    return _Learned(signature, row, found.has_rows, found.doubt)
 
 
-def _observed(tensor: GraphTensor, sample: Sample | None, index: int, *, is_batchable: bool) -> GraphTensor:
+def _observed(tensor: GraphTensor, sample: Sample | None, index: int, *, has_rows: bool) -> GraphTensor:
     """An output as declared, corrected by what came out: declarations are optional, and may be wrong."""
     if sample is None:
         return tensor
     shape = sample.answers[0][index].shape
     dims = tensor.dims if len(tensor.dims) == len(shape) else (None,) * len(shape)
-    if is_batchable:
+    if has_rows:
         dims = (None, *dims[1:])
     fits = [None if isinstance(dim, int) and dim != size else dim for dim, size in zip(dims, shape, strict=True)]
     return replace(tensor, dims=tuple(fits))

@@ -23,11 +23,14 @@ from rapide.server.tensors import NUMPY_DTYPES, Array
 
 RunFunction = Callable[[list[Array]], list[Array]]
 
-ROWS: Final = 5
-_SCALES: Final = (1.0, 10.0, 1000.0, 0.1, 100_000.0)
+_SCALES: Final = (1.0, 10.0, 1000.0, 0.1, 100_000.0, 3.0, 30.0, 300.0)
 """Of each row's floats: ages, prices and probabilities should be met, so that trees take different branches."""
-_SCALES_HALF: Final = (1.0, 10.0, 100.0, 0.1, 3.0)
+_SCALES_HALF: Final = (1.0, 10.0, 100.0, 0.1, 3.0, 30.0, 0.3, 5.0)
 """The same for FP16 and BF16, which end at 65504 or lose their digits."""
+_SIGNED_ROWS: Final = 5
+"""The others are positive throughout: many features are, and some models answer all else alike."""
+_SEEDS: Final = (20, 21, 22)
+"""Tried in turn while the answers tell nothing."""
 _SIZES: Final = (3, 8, 1, 16, 32, 64, 128, 224)
 """Tried in turn for dimensions that are dynamic beside the first; images come last."""
 _INTEGERS_BELOW: Final = (100, 10, 2, 1)
@@ -39,6 +42,7 @@ _TIMED_RUNS: Final = 30
 _TIMED_S: Final = 0.1
 """At most, for each of two batch sizes: a load should not take long."""
 _MANY_ROWS: Final = 8
+_PROVES_NOTHING: Final = "it answers all made-up rows alike, which proves nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,32 @@ class Sample:
     answers: list[list[Array]]
 
 
-def find_sample(run: RunFunction, inputs: Sequence[GraphTensor]) -> Sample | None:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """``doubt``: why rows of different requests must not be merged, in words; empty where they may."""
+
+    sample: Sample | None
+    doubt: str
+    has_rows: bool = False
+    """Whether each output has one row for each row of input, independent or not."""
+
+
+def probe(run: RunFunction, inputs: Sequence[GraphTensor]) -> Findings:
+    """Finds out whether rows may be merged."""
+    findings = Findings(None, "it runs on none of the made-up rows")
+    for seed in _SEEDS:
+        sample = find_sample(run, inputs, seed)
+        if sample is None:
+            break
+        findings = _examine(run, inputs, sample)
+        if findings.doubt != _PROVES_NOTHING:
+            break
+    return findings
+
+
+def find_sample(run: RunFunction, inputs: Sequence[GraphTensor], seed: int = _SEEDS[0]) -> Sample | None:
     """Rows that the model runs; None if it takes nothing of what was tried."""
-    for rows in _candidates(inputs):
+    for rows in _candidates(inputs, seed):
         try:
             return Sample(rows, [run(row) for row in rows])
         except RapideError:
@@ -59,34 +86,35 @@ def find_sample(run: RunFunction, inputs: Sequence[GraphTensor]) -> Sample | Non
     return None
 
 
-def doubt_of_merging(run: RunFunction, inputs: Sequence[GraphTensor], sample: Sample | None) -> str:
-    """Why rows of different requests must not be merged, in words; empty where they may."""
+def _examine(run: RunFunction, inputs: Sequence[GraphTensor], sample: Sample) -> Findings:
+    if not inputs:
+        return Findings(sample, "it has no input")
     for tensor in inputs:
         if not tensor.has_rows:
-            return f"the first dimension of input {tensor.name!r} is fixed"
+            return Findings(sample, f"the first dimension of input {tensor.name!r} is fixed")
         if tensor.dims[0] is not None and tensor.dims[0] in tensor.dims[1:]:
-            return f"the number of rows is also another dimension of input {tensor.name!r}"
-    if not inputs or sample is None:
-        return "it runs on none of the made-up rows"
+            return Findings(sample, f"the number of rows is also another dimension of input {tensor.name!r}")
     try:
         together = run([np.concatenate(column) for column in zip(*sample.rows, strict=True)])
     except RapideError:
-        return "it fails on several rows at once"
-    return _doubt_of_answers(sample, together)
+        return Findings(sample, "it fails on several rows at once")
+    for index, output in enumerate(together):
+        answers = [row[index] for row in sample.answers]
+        if output.shape[:1] != (len(answers),) or any(answer.shape[:1] != (1,) for answer in answers):
+            return Findings(sample, f"output {index} does not have one row for each row of input")
+    return Findings(sample, _doubt_of_answers(sample, together), has_rows=True)
 
 
 def _doubt_of_answers(sample: Sample, together: list[Array]) -> str:
     varies = False
     for index, output in enumerate(together):
         answers = [row[index] for row in sample.answers]
-        if output.shape[:1] != (len(answers),) or any(answer.shape[:1] != (1,) for answer in answers):
-            return f"output {index} does not have one row for each row of input"
         for number, (row, answer) in enumerate(zip(sample.rows, answers, strict=True)):
             fault = difference(output[number : number + 1], answer, _tolerance(row, answer))
             if fault:
                 return f"a row's answer depends on the other rows (output {index}: {fault})"
         varies = varies or any(bool(np.any(answer != answers[0])) for answer in answers[1:])
-    return "" if varies else "it answers all made-up rows alike, which proves nothing"
+    return "" if varies else _PROVES_NOTHING
 
 
 def measure(run: RunFunction, row: list[Array], *, is_batchable: bool) -> tuple[float, float]:
@@ -112,14 +140,17 @@ def _median_us(run: RunFunction, arrays: list[Array]) -> float:
     return statistics.median(times) * 1e6
 
 
-def _candidates(inputs: Sequence[GraphTensor]) -> Iterator[list[list[Array]]]:
+def _candidates(inputs: Sequence[GraphTensor], seed: int) -> Iterator[list[list[Array]]]:
     """Sets of made-up rows, the likeliest first. The same on every machine."""
     has_sizes = any(not isinstance(size, int) for tensor in inputs for size in tensor.dims[1:])
     has_integers = any(_is_integer(tensor.datatype) for tensor in inputs)
     for below in _INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1]:
         for size in _SIZES if has_sizes else _SIZES[:1]:
-            random = np.random.default_rng(20)
-            yield [[_made_up(tensor, size, below, index, random) for tensor in inputs] for index in range(ROWS)]
+            random = np.random.default_rng(seed)
+            yield [
+                [_made_up(tensor, size, below, index, random) for tensor in inputs]
+                for index in range(len(_SCALES))
+            ]
 
 
 def _made_up(tensor: GraphTensor, size: int, below: int, index: int, random: np.random.Generator) -> Array:
@@ -136,7 +167,8 @@ def _made_up(tensor: GraphTensor, size: int, below: int, index: int, random: np.
         return texts
     if tensor.datatype.is_float:
         scales = _SCALES_HALF if dtype.itemsize == 2 else _SCALES
-        return np.asarray(random.standard_normal(shape) * scales[index], dtype)
+        floats = random.standard_normal(shape) * scales[index]
+        return np.asarray(floats if index < _SIGNED_ROWS else np.abs(floats), dtype)
     return random.integers(0, below, shape).astype(dtype)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import uvloop
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -448,6 +452,28 @@ class TestDelay:
         assert bench.told == {"a": [2], "b": [4]}
 
 
+class TestMemory:
+    """Whatever becomes of a request, nothing of it is kept."""
+
+    @pytest.mark.parametrize("run_us", [ON_LOOP_US, ON_THREAD_US])
+    @pytest.mark.parametrize("end", ["answered", "cancelled", "late", "failed"])
+    def test_a_finished_request_is_let_go(self, run_us: float, end: str) -> None:
+        bench = Bench(run_us=run_us)
+        (array,) = rows_of(POISON if end == "failed" else 1.0)
+        held = weakref.ref(array)
+        ticket = bench.submit("a", [array], within_s=-1.0 if end == "late" else 1000.0)
+        del array
+        if end == "cancelled":
+            ticket.cancel()
+        del ticket
+        bench.loop.settle()
+        while bench.executor.jobs:
+            bench.work()
+        bench.outcomes.clear()
+        gc.collect()
+        assert held() is None
+
+
 class EngineMachine(RuleBasedStateMachine):
     """Whatever arrives, is cancelled, is late, fails, or lands when: each request gets its own rows, once."""
 
@@ -594,6 +620,34 @@ class TestOnARealLoop:
             await bench.engine.infer(rows_of(2))
         await closing
         assert summary(await waiting) == [2]
+
+
+def test_on_uvloop_timers_are_coarse_and_everybody_is_answered_all_the_same() -> None:
+    bench = Bench()
+
+    async def main() -> list[object]:
+        with ThreadPoolExecutor(2) as executor:
+            engine = Engine(
+                bench.model,
+                BatchPolicy(max_delay_s=0.0015),
+                executor=executor,
+                recorder=bench.recorder,
+                sessions=2,
+            )
+            engine.start()
+            soon = time.monotonic() + 0.0007
+            calls = [engine.infer(rows_of(number), soon if number % 3 == 0 else math.inf) for number in range(30)]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            await engine.close(5.0)
+        return list(answers)
+
+    answers = uvloop.run(main())
+    for number, answer in enumerate(answers):
+        if isinstance(answer, DeadlineExceeded):
+            assert number % 3 == 0
+        else:
+            assert isinstance(answer, Answer)
+            assert summary(answer) == [2 * number]
 
 
 async def test_close_gives_up_when_its_time_is_over() -> None:

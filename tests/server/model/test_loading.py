@@ -177,6 +177,11 @@ def test_an_empty_batch_of_a_recurrent_model(tmp_path: Path) -> None:
         model.run([np.zeros((0, 0, 3), np.float32)])
 
 
+def test_an_empty_batch_of_a_model_whose_rows_may_not_be_merged(tmp_path: Path) -> None:
+    model = load_bare(tmp_path, models.cross_row())
+    assert model.run([np.zeros((0, 2), np.float32)])[0].shape == (0, 2)
+
+
 def test_an_empty_batch_of_text(tmp_path: Path) -> None:
     model = load_bare(tmp_path, models.identity(DataType.BYTES, ("N", "T")))
     assert model.run([np.empty((0, 9), object)])[0].shape == (0, 9)
