@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapide.server.errors import BrokenVersion
+from rapide.server.repository.activations import Activation
 from rapide.server.repository.fields import FieldError
 from rapide.server.repository.manifest import Feature, FileRecord, Manifest, Prediction, read_manifest
 from tests.server.repository.examples import SIGNATURE
@@ -154,3 +156,14 @@ def test_reading_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"schema": 1}))
     with pytest.raises(BrokenVersion, match=r"manifest.json cannot be used: 'model' is missing"):
         read_manifest(tmp_path)
+
+
+def test_the_reference_page_shows_what_is_true() -> None:
+    """Its examples are read as they stand there, and it names every field that is written."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "manifest.md").read_text()
+    manifest, line = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = Manifest.from_bytes(manifest.encode())
+    assert json.loads(manifest) == shown.to_json()
+    assert Activation.from_line(line.encode()).to_line() == line.encode()
+    fields = {*shown.to_json(), *shown.features[0].to_json(), *shown.predictions[0].to_json(), *json.loads(line)}
+    assert {field for field in fields if f"`{field}`" not in page} == set()
