@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from rapide.server import sockets
 from rapide.server.administration import Admin
@@ -23,7 +22,7 @@ from rapide.server.protocols.http_uvicorn import HttpServer
 from rapide.server.repository.plan import ServingPlan
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
-from rapide.server.telemetry.telemetry import Telemetry, TelemetryOptions
+from rapide.server.telemetry.telemetry import Telemetry, options_from
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class App:
 
     def __init__(self, settings: Settings, slot: int, admin: Admin) -> None:
         self._settings = settings
-        self._telemetry = Telemetry(_telemetry_options(settings, slot))
+        self._telemetry = Telemetry(options_from(settings, slot))
         self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="rapide-load")
         self._runners = ThreadPoolExecutor(_RUNNERS, thread_name_prefix="rapide-run")
         self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
@@ -116,15 +115,3 @@ class App:
         if example is None:
             return served
         return replace(served, path=example.path, body=example.body, is_script=example.is_script)
-
-
-def _telemetry_options(settings: Settings, slot: int) -> TelemetryOptions:
-    return TelemetryOptions(
-        directory=Path(settings.state_dir),
-        slot=slot,
-        log_format=settings.log_format,
-        log_level=settings.log_level,
-        access_log=settings.access_log,
-        otlp_endpoint=settings.otlp_endpoint,
-        trace_rate=settings.trace_rate,
-    )

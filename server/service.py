@@ -243,6 +243,7 @@ class InferenceService:
         self.shared_memory.commit()
         self._telemetry.apply(state.trace, state.log)
         self._problems = state.problems
+        self._telemetry.scalar("rapide_repository_problems").set(len(state.problems))
         self._is_serving = True
         self._announce()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def started_ticks(pid: int) -> int:
     """When the process started, in clock ticks since boot; −1 if there is none. With the id it names a process."""
     fields = _stat(pid)
     return int(fields[_STARTTIME]) if fields else -1
+
+
+def boot_id() -> bytes:
+    """16 bytes that name the machine's present boot."""
+    text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    return uuid.UUID(text.strip()).bytes
 
 
 def facts(pid: int) -> ProcessFacts | None:

@@ -16,7 +16,8 @@ _INTRODUCTION = """\
 
 `GET /metrics` on the metrics port (8002) shows the figures of all workers together, whichever of them answers, in
 Prometheus' text format, or as OpenMetrics if the reader asks for it. Counters go on when a worker is replaced and
-start from zero when the server does.
+start from zero when the server does (unless `state_dir` names a folder: they live as long as it does, and the
+machine runs).
 
 `model` and `version` are names in the repository, `label` is one of a version's labels (empty if the version was
 reached without one), `protocol` is grpc, http or other. No label takes its value from what a caller sends: a flood

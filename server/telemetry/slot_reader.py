@@ -57,10 +57,10 @@ class SlotSnapshot:
     scalars: tuple[ScalarSnapshot, ...]
 
 
-def read_directory(directory: Path, wall_offset_s: float) -> list[SlotSnapshot]:
+def read_directory(directory: Path, wall_offset_s: float, only: Key | None = None) -> list[SlotSnapshot]:
     """Every slot of a server, in the order of their names. Files that are not slots are passed over.
 
-    ``wall_offset_s``: epoch seconds minus monotonic seconds, now.
+    ``wall_offset_s``: epoch seconds minus monotonic seconds, now. ``only``: read this model and version alone.
     """
     snapshots: list[SlotSnapshot] = []
     for path in sorted(directory.glob("worker-*")):
@@ -69,13 +69,13 @@ def read_directory(directory: Path, wall_offset_s: float) -> list[SlotSnapshot]:
         except OSError:
             continue
         try:
-            snapshots.extend(read_slot(descriptor, wall_offset_s))
+            snapshots.extend(read_slot(descriptor, wall_offset_s, only))
         finally:
             os.close(descriptor)
     return snapshots
 
 
-def read_slot(descriptor: int, wall_offset_s: float) -> Iterator[SlotSnapshot]:
+def read_slot(descriptor: int, wall_offset_s: float, only: Key | None = None) -> Iterator[SlotSnapshot]:
     """The slot behind an open file, or nothing if it is not one (yet)."""
     header = read_header(descriptor)
     if header is None:
@@ -83,6 +83,8 @@ def read_slot(descriptor: int, wall_offset_s: float) -> Iterator[SlotSnapshot]:
     alive = header.alive
     versions, scalars = [], []
     for place in places(descriptor, header):
+        if only is not None and place.key != only:
+            continue
         if place.kind == VERSION:
             versions.append(_read_version(descriptor, place, header.slot, alive, wall_offset_s))
         elif place.kind in (COUNTER, GAUGE) and (alive or place.kind == COUNTER):

@@ -30,8 +30,9 @@ HEADER_BYTES: Final = 4096
 SEGMENT_BYTES: Final = 1 << 20
 """Room for three model versions; small enough for eight workers in a container's 64 MB of shared memory."""
 _ALIGN: Final = 64
-_HEADER: Final = struct.Struct("<16sqQQqd")
-"""magic and layout, slot, used bytes, process id, its start in clock ticks, lives (how often it was opened)."""
+_HEADER: Final = struct.Struct("<16sqQQqd16s")
+"""Magic and layout, slot, used bytes, process id, its start in clock ticks, lives (how often the file was opened),
+and the boot of the machine: instants in the file are on a clock that starts with it."""
 _RECORD: Final = struct.Struct("<IIQ")
 """kind, bytes of the key, bytes of the body."""
 _USED_OFFSET: Final = 24
@@ -78,7 +79,7 @@ class SlotHeader:
 
 
 class SlotFile:
-    """The writer's side. One per process; not thread-safe: records are made on the event loop's thread."""
+    """The writer's side. One per process. Records are made by one thread at a time."""
 
     def __init__(self, path: Path | None, slot: int) -> None:
         """``path`` None: memory of this process only, for tests and one-off use."""
@@ -110,9 +111,8 @@ class SlotFile:
         for _ in range(max(1, -(-os.fstat(self._fd).st_size // SEGMENT_BYTES))):
             self._add_segment()
         pid = os.getpid()
-        _HEADER.pack_into(
-            self._segments[0], 0, _MAGIC, self.slot, self._used, pid, process.started_ticks(pid), float(lives)
-        )
+        ticks, boot = process.started_ticks(pid), process.boot_id()
+        _HEADER.pack_into(self._segments[0], 0, _MAGIC, self.slot, self._used, pid, ticks, float(lives), boot)
 
     def close(self) -> None:
         """Lets go of the slot. Mappings live on until their last user is gone."""
@@ -173,12 +173,14 @@ class SlotFile:
 
 
 def read_header(descriptor: int) -> SlotHeader | None:
-    """The header, or None for an empty file or one of another layout."""
+    """The header, or None for an empty file, one of another layout, or one from before the machine's last boot."""
     raw = os.pread(descriptor, _HEADER.size, 0)
     if len(raw) < _HEADER.size:
         return None
-    magic, slot, used_bytes, pid, ticks, lives = _HEADER.unpack(raw)
-    if magic != _MAGIC or not HEADER_BYTES <= used_bytes <= os.fstat(descriptor).st_size:
+    magic, slot, used_bytes, pid, ticks, lives, boot = _HEADER.unpack(raw)
+    if (magic, boot) != (_MAGIC, process.boot_id()):
+        return None
+    if not HEADER_BYTES <= used_bytes <= os.fstat(descriptor).st_size:
         return None
     return SlotHeader(slot, used_bytes, pid, ticks, int(lives))
 

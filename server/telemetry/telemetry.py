@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ class Telemetry:
         self._wall_offset_s = wall_offset_s
         self._build = (_version_of("rapide"), platform.python_version(), _version_of("onnxruntime"))
         self._recorders: dict[tuple[str, str], Recorder] = {}
+        self._scalars: dict[tuple[str, ...], Scalar] = {}
         self._observers: list[Observer] = []
+        self._lock = threading.RLock()
+        """Held while a record is made: a log line may say so, and be dropped and counted."""
         self._slot: SlotFile | None = None
         self._overflow: SlotFile | None = None
         self._traces = TritonTracer(self.options.trace_file, partial(self._count_dropped_trace, "triton"))
@@ -129,12 +133,16 @@ class Telemetry:
     # Recording.
 
     def recorder(self, model: str, version: str, digest: str = "") -> Recorder:
-        """The recorder of a version; asked again, the same."""
+        """The recorder of a version; asked again, the same. From any thread."""
         known = self._recorders.get((model, version))
-        if known is None:
-            memory = self._body(VERSION, (model, version), BLOCK.itemsize)
-            known = Recorder(model, version, digest, memory, self._observers, self._wall_offset_s)
-            self._recorders[model, version] = known
+        if known is not None:
+            return known
+        with self._lock:
+            known = self._recorders.get((model, version))
+            if known is None:
+                memory = self._body(VERSION, (model, version), BLOCK.itemsize)
+                known = Recorder(model, version, digest, memory, self._observers, self._wall_offset_s)
+                self._recorders[model, version] = known
         return known
 
     @property
@@ -143,8 +151,13 @@ class Telemetry:
         return self.recorder("", "")
 
     def scalar(self, name: str, **labels: str) -> Scalar:
-        """A counter or gauge of the metric table: ``scalar("rapide_open_connections", protocol="grpc")``."""
-        return scalar(self._body, name, labels)
+        """A counter or gauge of the metric table: ``scalar("rapide_open_connections", protocol="grpc")``; asked
+        again, the same. From any thread. Raises KeyError for a name or labels that the table does not have."""
+        key = (name, *labels.values())
+        with self._lock:
+            if key not in self._scalars:
+                self._scalars[key] = scalar(self._body, name, labels)
+            return self._scalars[key]
 
     # Reading: all workers together, at this instant. Milliseconds of work: call from a thread.
 
@@ -165,13 +178,8 @@ class Telemetry:
 
     def statistics(self, model: str, version: str) -> dict[str, Any]:
         """One version's ``$model_stat`` of Triton's statistics extension; zeros if it was never asked."""
-        wanted = [
-            known
-            for slot in self.snapshots()
-            for known in slot.versions
-            if (known.model, known.version) == (model, version)
-        ]
-        totals = aggregate(wanted) or [VersionTotals(model, version)]
+        slots = self.snapshots(only=(model, version))
+        totals = aggregate(known for slot in slots for known in slot.versions) or [VersionTotals(model, version)]
         return model_statistics(totals[0], self._wall_offset_s())
 
     # Settings that change while the server runs (``control.ServerState``).
@@ -221,13 +229,14 @@ class Telemetry:
     def _count_dropped_trace(self, form: str) -> None:
         self.scalar("rapide_traces_dropped_total", form=form).add()
 
-    def snapshots(self) -> list[SlotSnapshot]:
-        """Everything that all workers recorded, unmerged."""
+    def snapshots(self, only: Key | None = None) -> list[SlotSnapshot]:
+        """Everything that all workers recorded, unmerged; ``only``: of this model and version."""
         offset_s = self._wall_offset_s()
-        private = list(read_slot(self._overflow.descriptor, offset_s)) if self._overflow is not None else []
+        overflow = self._overflow
+        private = list(read_slot(overflow.descriptor, offset_s, only)) if overflow is not None else []
         if self.options.directory is not None:
-            return private + read_directory(self.options.directory, offset_s)
-        return private + list(read_slot(self._file().descriptor, offset_s))
+            return private + read_directory(self.options.directory, offset_s, only)
+        return private + list(read_slot(self._file().descriptor, offset_s, only))
 
     def _body(self, kind: int, key: Key, size_bytes: int) -> memoryview:
         """Memory for a record: in the slot, or private to this process if the slot's disk is full."""

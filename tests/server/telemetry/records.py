@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rapide.server.context import AnsweredBy, CallContext
 from rapide.server.telemetry.aggregate import VersionTotals, aggregate
@@ -37,18 +38,17 @@ def context(
     )
 
 
-def telemetry(directory: Path | None = None, slot: int = 0, **options: object) -> Telemetry:
+def telemetry(directory: Path | None = None, slot: int = 0, **options: Any) -> Telemetry:
     return Telemetry(
-        TelemetryOptions(directory=directory, slot=slot, **options),  # type: ignore[arg-type] - tests' own options
-        wall_offset_s=lambda: WALL_OFFSET_S,
+        TelemetryOptions(directory=directory, slot=slot, **options), wall_offset_s=lambda: WALL_OFFSET_S
     )
 
 
-def answer(recorder: Recorder, now_s: float = 10.0, rows: int = 1, **changes: object) -> None:
+def answer(recorder: Recorder, now_s: float = 10.0, rows: int = 1, **changes: Any) -> None:
     """One request, from arrival to answer: waited 1 ms, ran alone for 2 ms, took 5 ms in all."""
     recorder.arrival(now_s, rows)
     recorder.batch(1, rows, [0.001], 0.002, "ready")
-    recorder.finished(context(received_s=now_s, **changes), "ok", 0.005, rows)  # type: ignore[arg-type]
+    recorder.finished(context(received_s=now_s, **changes), "ok", 0.005, rows)
 
 
 def versions(source: Telemetry) -> list[VersionSnapshot]:

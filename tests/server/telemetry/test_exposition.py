@@ -87,7 +87,7 @@ VALUES = st.floats(allow_nan=True) | st.integers(0, 2**53).map(float)
 def test_any_label_and_value_survives_prometheus(samples: dict[tuple[str, str], float]) -> None:
     gauge = MetricSpec("g", "gauge", ("kind", "place"), "Help.", "Things")
     for content_type, parse in ((PROMETHEUS, parse_prometheus), (OPENMETRICS, parse_openmetrics)):
-        text = render([Family(gauge, dict(samples))], content_type).decode()
+        text = render([Family(gauge, {**samples})], content_type).decode()
         (family,) = parse(text)
         found = {(sample.labels["kind"], sample.labels["place"]): sample.value for sample in family.samples}
         assert found.keys() == samples.keys()

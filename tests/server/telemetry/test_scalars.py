@@ -20,6 +20,14 @@ def test_counters_go_on_and_gauges_start_again_in_the_next_life(tmp_path: Path) 
         source.close()
 
 
+def test_two_users_of_one_gauge_share_it() -> None:
+    source = telemetry()
+    source.scalar("rapide_open_connections", protocol="grpc").add(3)
+    source.scalar("rapide_open_connections", protocol="http").add(1)
+    source.scalar("rapide_open_connections", protocol="grpc").add(2)
+    assert source.scalar("rapide_open_connections", protocol="grpc").value == 5
+
+
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
@@ -35,7 +43,12 @@ def test_only_the_table_makes_metrics(name: str, labels: dict[str, str]) -> None
 
 def test_threads_lose_nothing() -> None:
     counter = telemetry().scalar("rapide_log_lines_dropped_total")
-    threads = [threading.Thread(target=lambda: [counter.add() for _ in range(5000)]) for _ in range(4)]
+
+    def add() -> None:
+        for _ in range(5000):
+            counter.add()
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

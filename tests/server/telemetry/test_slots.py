@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rapide.server.telemetry import process
 from rapide.server.telemetry.slots import (
     COUNTER,
     HEADER_BYTES,
@@ -98,6 +99,15 @@ def test_a_file_of_another_layout_is_started_anew(tmp_path: Path, content: bytes
     assert header.lives == 1
 
 
+def test_a_file_from_before_the_last_boot_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its instants are on a clock that has started again since."""
+    file = opened(tmp_path / "worker-0")
+    file.body(COUNTER, ("a",), 8)[0] = 5
+    file.close()
+    monkeypatch.setattr(process, "boot_id", lambda: b"another boot ...")
+    assert opened(tmp_path / "worker-0").body(COUNTER, ("a",), 8)[0] == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"short", b"\0" * HEADER_BYTES])
 def test_readers_pass_over_what_is_no_slot(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "worker-0"
@@ -131,10 +141,11 @@ def test_a_killed_writer_is_seen_as_dead_and_its_slot_can_be_taken(tmp_path: Pat
         with path.open("rb") as file:
             header = read_header(file.fileno())
             assert header is not None
-            assert header.alive
+            alive = [header.alive]
             child.send_signal(signal.SIGKILL)
             child.wait()
-            assert not header.alive
+            alive.append(header.alive)
+            assert alive == [True, False]
     assert opened(path).body(COUNTER, ("a",), 8)[0] == 5
 
 

@@ -34,7 +34,7 @@ class Collector(rpc.TraceServiceServicer):
 
     def spans(self) -> list[Span]:
         """All spans that have arrived."""
-        found = []
+        found: list[Span] = []
         while not self.requests.empty():
             for resource in self.requests.get().resource_spans:
                 for scope in resource.scope_spans:
@@ -46,7 +46,7 @@ class Collector(rpc.TraceServiceServicer):
 def collector() -> Iterator[tuple[Collector, str]]:
     service = Collector()
     server = grpc.server(ThreadPoolExecutor(1))
-    rpc.add_TraceServiceServicer_to_server(service, server)
+    rpc.add_TraceServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield service, f"http://127.0.0.1:{port}"
@@ -89,7 +89,9 @@ def test_a_request_becomes_a_span_with_its_wait_and_its_run(collector: tuple[Col
     assert server.parent_span_id.hex() == PARENT
     assert wait.parent_span_id == run.parent_span_id == server.span_id
     assert server.kind == Span.SPAN_KIND_SERVER
-    times = [(span.start_time_unix_nano - start, span.end_time_unix_nano - start) for span in (server, wait, run)]
+    times: list[Any] = [
+        (span.start_time_unix_nano - start, span.end_time_unix_nano - start) for span in (server, wait, run)
+    ]
     assert times == [
         (0, pytest.approx(5e6, abs=1e3)),
         (pytest.approx(2e6, abs=1e3), pytest.approx(3e6, abs=1e3)),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ def test_a_version_has_one_recorder() -> None:
     assert source.recorder("cars", "2") is source.recorder("cars", "2", "sha256:ab")
     assert source.recorder("cars", "3") is not source.recorder("cars", "2")
     assert source.unrouted.model == ""
+
+
+def test_threads_that_ask_at_once_get_the_same_recorder() -> None:
+    source = telemetry()
+    with ThreadPoolExecutor(8) as threads:
+        for version in range(20):
+            asked = [threads.submit(source.recorder, "cars", str(version)) for _ in range(8)]
+            assert len({future.result() for future in asked}) == 1
 
 
 def test_the_metrics_page_in_both_formats() -> None:
