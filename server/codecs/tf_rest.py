@@ -55,7 +55,7 @@ def _as_rows(columns: Mapping[str, AnswerColumn], values: Mapping[str, Any]) -> 
     if not all(shapes.values()) or len({shape[0] for shape in shapes.values()}) > 1:
         sizes = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
         raise InvalidRequest(f"the outputs do not have one entry for each row ({sizes}); use the inputs form")
-    # Scalars and rows stay numpy's, so that an FP32 0.1 is written 0.1 and not 0.10000000149011612.
+    # Floats stay numpy's, so that an FP32 0.1 is written 0.1 and not 0.10000000149011612.
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
@@ -67,7 +67,9 @@ def _json_values(name: str, column: AnswerColumn) -> Any:
         out = np.empty(array.shape, dtype=object)
         out.reshape(-1)[:] = [_json_text(item, binary) for item in array.reshape(-1).tolist()]
         return out.tolist()
-    if array.dtype.itemsize == 2 and array.dtype.kind not in "iu":  # FP16 and BF16, which orjson does not write
+    if array.dtype.kind in "iub":  # orjson knows no scalars of C's long long, ONNX Runtime's INT64
+        return array.tolist()
+    if array.dtype.itemsize == 2:  # FP16 and BF16, which orjson does not write
         array = array.astype(np.float32)
     return np.ascontiguousarray(array) if array.ndim else array[()]
 

@@ -376,6 +376,12 @@ def test_an_answer_in_json() -> None:
     }
 
 
+@pytest.mark.parametrize("dtype", [np.longlong, np.ulonglong])
+def test_integers_of_onnx_runtimes_c_types_are_written(dtype: Any) -> None:
+    document, _ = answer(OutputTensor("y", DataType.INT64, np.array([5], dtype=dtype)))
+    assert document["outputs"][0]["data"] == [5]
+
+
 def test_an_answer_with_parameters_and_two_binary_outputs() -> None:
     document, tail = answer(
         OutputTensor("a", DataType.INT8, np.int8([1, 2]), {"p": 1}),

@@ -86,6 +86,11 @@ TABLE = np.float32([[0.1, 2], [3, 4]])
             [{"y": 0.5, "z": 0.25}],
             {"y": [0.5], "z": [0.25]},
         ),
+        (  # ONNX Runtime's INT64 and UINT64: equal to numpy's, but of other C types
+            answer(y=np.array([1], dtype=np.longlong), z=np.array([2], dtype=np.ulonglong)),
+            [{"y": 1, "z": 2}],
+            {"y": [1], "z": [2]},
+        ),
         (answer(y=np.zeros((0, 3), dtype=np.float32)), [], []),
         (answer(y=np.float32([]), z=np.int64([])), [], {"y": [], "z": []}),
     ],
