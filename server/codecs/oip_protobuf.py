@@ -31,7 +31,7 @@ from rapide.server.tensors import (
     RequestedOutput,
 )
 
-_CONTENTS_FIELD: Mapping[DataType, str] = {
+CONTENTS_FIELD: Mapping[DataType, str] = {
     DataType.BOOL: "bool_contents",
     DataType.INT8: "int_contents",
     DataType.INT16: "int_contents",
@@ -45,6 +45,7 @@ _CONTENTS_FIELD: Mapping[DataType, str] = {
     DataType.FP64: "fp64_contents",
     DataType.BYTES: "bytes_contents",
 }
+"""The field of ``contents`` that holds a datatype's elements; the others travel raw only."""
 _NARROW_INTEGERS = frozenset({DataType.INT8, DataType.INT16, DataType.UINT8, DataType.UINT16})
 """Datatypes whose typed field can hold more than they can."""
 _INT64_MAX = 2**63 - 1
@@ -202,7 +203,7 @@ def _refuse_contents(tensor: pb.ModelInferRequest.InferInputTensor, what: str, w
 def _decode_contents(
     contents: pb.InferTensorContents, datatype: DataType, shape: tuple[int, ...], what: str
 ) -> Array:
-    field = _CONTENTS_FIELD.get(datatype)
+    field = CONTENTS_FIELD.get(datatype)
     if field is None:
         raise InvalidRequest(f"{what}: {datatype} has no typed form; send it in raw_input_contents")
     filled = [descriptor.name for descriptor, _ in contents.ListFields()]
