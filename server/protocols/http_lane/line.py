@@ -1,0 +1,331 @@
+"""One HTTP connection on the lane: bytes to exchanges, exchanges to answers, answers to bytes in their order.
+
+Theory. The parser (httptools) may find several requests in one read. Each becomes an Exchange at the end of
+``_line``; inference is submitted at once, so that pipelined requests run as one batch, and everything else becomes
+a task of the ASGI application. Whenever the first exchange of the line has its answer, it and all answered ones
+behind it leave in one write.
+
+Invariants. An exchange is answered once: its slot is filled once, and nothing is written for one that comes later
+while an earlier one waits. After an answer that closes, nothing is parsed or written any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+
+from rapide.server.errors import InvalidRequest, RapideError, TooLarge
+from rapide.server.protocols.http_call import HttpReply
+from rapide.server.protocols.http_door import refusal
+from rapide.server.protocols.http_lane.asgi import AsgiCall
+from rapide.server.protocols.http_lane.exchange import Exchange
+from rapide.server.protocols.http_lane.options import HttpLaneOptions
+from rapide.server.protocols.http_lane.wire import CONTINUE, ReplyWriter
+
+_log = logging.getLogger(__name__)
+
+
+class Lane:
+    """What all connections of one lane share. ``fast`` answers an exchange itself, or says that it will not."""
+
+    __slots__ = ("app", "clock", "connections", "fast", "options", "wall_clock", "writer")
+
+    def __init__(
+        self,
+        app: Any,
+        fast: Callable[[HttpConnection, Exchange], bool],
+        options: HttpLaneOptions,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.app = app
+        self.fast = fast
+        self.options = options
+        self.clock = clock
+        self.wall_clock = wall_clock
+        self.writer = ReplyWriter()
+        self.connections: set[HttpConnection] = set()
+
+
+class HttpConnection(asyncio.Protocol):
+    """See above. The methods without underscore that take no transport are httptools' callbacks."""
+
+    def __init__(self, lane: Lane) -> None:
+        # the connection's life
+        self.lane = lane
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer: Any = None
+        self._local: Any = None
+        self._idle_since_s = lane.clock()
+        self._blocked_since_s: float | None = None
+        self._is_closing = False
+        self._is_draining = False
+        self._is_write_due = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        # the requests: one being read, the others waiting for their answers
+        self._reading: Exchange | None = None
+        self._line: deque[Exchange] = deque()
+
+    # -- asyncio's side ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._peer = _address(transport.get_extra_info("peername"))
+        self._local = _address(transport.get_extra_info("sockname"))
+        self.lane.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_closing:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ends_with_upgrade()
+        except RapideError as error:
+            self._refuse(error)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, RapideError):
+                self._refuse(cause)
+            else:
+                _log.error("parsing a request failed", exc_info=error)
+                self._refuse(InvalidRequest("the request cannot be read"))
+        except httptools.HttpParserError as error:
+            self._refuse(InvalidRequest(f"this is no HTTP/1.1 request: {error}"))
+        if self._is_write_due:
+            self._write()
+        if len(self._line) >= self.lane.options.max_pipelined:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        # A client that closes looks like one that has only sent all; as other servers do, we take it to be gone.
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
+        self.lane.connections.discard(self)
+        self._transport = None
+        self._is_closing = True
+        for exchange in self._line:
+            if exchange.cancel is not None:
+                exchange.cancel()
+        self._line.clear()
+
+    def pause_writing(self) -> None:
+        self._blocked_since_s = self.lane.clock()
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._blocked_since_s = None
+        self._resume()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if (
+            self._transport is not None
+            and not self._transport.is_closing()
+            and self._blocked_since_s is None
+            and len(self._line) < self.lane.options.max_pipelined
+        ):
+            self._transport.resume_reading()
+
+    # -- the parser's side -------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._reading = Exchange(self.lane.clock())
+
+    def on_url(self, url: bytes) -> None:
+        exchange = self._now_reading()
+        exchange.url += url
+        if len(exchange.url) > self.lane.options.max_url_bytes:
+            raise TooLarge(f"the URL is longer than {self.lane.options.max_url_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self._now_reading()
+        name = name.lower()
+        exchange.fields.append((name, value))
+        exchange.headers[name.decode("latin-1")] = value.decode("latin-1")
+        exchange.header_bytes += len(name) + len(value)
+        options = self.lane.options
+        if exchange.header_bytes > options.max_header_bytes or len(exchange.fields) > options.max_headers:
+            raise TooLarge(
+                f"the headers exceed {options.max_header_bytes} bytes or {options.max_headers} fields"
+            )
+
+    def on_headers_complete(self) -> None:
+        exchange = self._now_reading()
+        exchange.method = self._parser.get_method().decode("latin-1")
+        exchange.version = self._parser.get_http_version()
+        exchange.closes = not self._parser.should_keep_alive()
+        headers = exchange.headers
+        self._line.append(exchange)
+        if "host" not in headers and exchange.version == "1.1":
+            raise InvalidRequest("an HTTP/1.1 request needs a Host header (RFC 9112, section 3.2)")
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self.lane.options.max_body_bytes:
+            raise self._too_large()
+        if headers.get("expect", "").lower() == "100-continue" and exchange.version == "1.1":
+            exchange.wants_continue = True
+            self._write_soon()
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._now_reading()
+        exchange.body.append(body)
+        exchange.body_bytes += len(body)
+        if exchange.body_bytes > self.lane.options.max_body_bytes:
+            raise self._too_large()
+
+    def on_message_complete(self) -> None:
+        exchange = self._now_reading()
+        exchange.is_complete = True
+        self._reading = None
+        if self._is_closing:
+            return
+        if not self.lane.fast(self, exchange):
+            self._start_app(exchange)
+
+    def _now_reading(self) -> Exchange:
+        exchange = self._reading
+        assert exchange is not None  # noqa: S101 - on_message_begin comes first
+        return exchange
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(
+            f"the request's body is larger than {self.lane.options.max_body_bytes} bytes, the limit here"
+        )
+
+    def _ends_with_upgrade(self) -> None:
+        """An upgrade is not wanted here: its request is answered as any other, and is the connection's last."""
+        if self._line:
+            self._line[-1].closes = True
+        self._pause()
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    def answer(self, exchange: Exchange, data: bytes) -> None:
+        """Fills the exchange's place in the line."""
+        exchange.answer = data
+        exchange.cancel = None
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if not self._is_write_due:
+            self._is_write_due = True
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._is_write_due = False
+        transport, line = self._transport, self._line
+        if transport is None or self._is_closing:
+            return
+        parts: list[bytes] = []
+        while line and line[0].answer is not None:
+            exchange = line.popleft()
+            parts.append(cast("bytes", exchange.answer))
+            if exchange.closes or (self._is_draining and not line):
+                self._is_closing = True
+                break
+        if not self._is_closing and line and line[0].wants_continue and not line[0].is_complete:
+            line[0].wants_continue = False
+            parts.append(CONTINUE)
+        if parts:
+            transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
+        if self._is_closing:
+            transport.close()
+        elif not line:
+            self._idle_since_s = self.lane.clock()
+            if self._is_draining:
+                transport.close()
+        self._resume()
+
+    def _refuse(self, error: RapideError) -> None:
+        """Answers what cannot be read, behind everything that was asked before, and ends the connection."""
+        exchange = self._reading
+        self._reading = None
+        if exchange is None or exchange not in self._line:
+            exchange = exchange or Exchange(self.lane.clock())
+            self._line.append(exchange)
+        exchange.closes = True
+        self._is_draining = True
+        reply = refusal(error)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(reply.body))]
+        status = _REFUSAL_STATUS.get(type(error), reply.status)
+        self.answer(
+            exchange,
+            self.lane.writer.plain(status, headers, reply.body, self.lane.wall_clock(), closes=True),
+        )
+        self._pause()
+
+    # -- the ASGI application ----------------------------------------------------------------------------------
+
+    def _start_app(self, exchange: Exchange) -> None:
+        call = AsgiCall(self.lane.app, exchange)
+        exchange.cancel = call.gone
+        task = self._loop.create_task(self._run_app(call, exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_app(self, call: AsgiCall, exchange: Exchange) -> None:
+        lane = self.lane
+        try:
+            await call.run(self._peer, self._local)
+        except Exception:  # noqa: BLE001 - whatever an application does is its own request's answer
+            _log.exception("the application failed at %s", exchange.url[:128])
+            reply = HttpReply(b'{"error": "internal error; the server\'s log has the details"}', 500)
+            call.status, call.body = reply.status, reply.body
+            call.headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(reply.body))]
+        if any(name == b"connection" and value == b"close" for name, value in call.headers):
+            call.headers = [field for field in call.headers if field[0] != b"connection"]
+            exchange.closes = True
+        body = b"" if exchange.method == "HEAD" else call.body
+        self.answer(
+            exchange,
+            lane.writer.plain(call.status, call.headers, body, lane.wall_clock(), closes=exchange.closes),
+        )
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def sweep(self, now_s: float) -> None:
+        """Ends connections that are idle, too slow to ask, or too slow to read; called now and then."""
+        options, transport = self.lane.options, self._transport
+        if transport is None:
+            return
+        if self._blocked_since_s is not None:
+            if now_s - self._blocked_since_s > options.blocked_s:
+                transport.abort()
+        elif self._reading is not None:
+            if now_s - self._reading.started_s > options.request_s:
+                self._refuse(_TooSlow(f"the request did not arrive within {options.request_s:g} s"))
+                self._write()
+        elif not self._line and now_s - self._idle_since_s > options.keep_alive_s:
+            transport.close()
+
+    def drain(self) -> None:
+        """Answers what was asked, then closes."""
+        self._is_draining = True
+        if not self._line and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _TooSlow(InvalidRequest):
+    """A request that takes too long to arrive (RFC 9110, 15.5.9)."""
+
+
+_REFUSAL_STATUS: dict[type[RapideError], int] = {_TooSlow: 408}
+
+
+def _address(name: Any) -> Any:
+    return (name[0], name[1]) if isinstance(name, tuple) else None

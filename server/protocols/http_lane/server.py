@@ -1,0 +1,75 @@
+"""The HTTP lane as a server: listens, looks after its connections, drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rapide.server.protocols.http_lane.exchange import Exchange
+from rapide.server.protocols.http_lane.line import HttpConnection, Lane
+from rapide.server.protocols.http_lane.options import HttpLaneOptions
+
+SWEEP_S = 1.0
+"""How often the times of connections are looked at: they are bounds of seconds, so a second is fine enough."""
+BACKLOG = 1024
+
+
+class HttpLaneServer:
+    """Serves one listening socket on one event loop."""
+
+    def __init__(
+        self,
+        app: Any,
+        fast: Callable[[HttpConnection, Exchange], bool],
+        options: HttpLaneOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``app``: an ASGI application. ``fast`` answers what it can of the requests, without the application."""
+        self._lane = Lane(app, fast, options or HttpLaneOptions(), clock, wall_clock)
+        self._listener: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_hurried = asyncio.Event()
+
+    @property
+    def connections(self) -> set[HttpConnection]:
+        return self._lane.connections
+
+    def connection(self) -> HttpConnection:
+        """A protocol for one new connection."""
+        return HttpConnection(self._lane)
+
+    async def start(self, listener: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
+        """Accepts connections from ``listener``, which it closes at the end."""
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+        self._listener = await create(self.connection, sock=listener, backlog=BACKLOG, ssl=tls)
+        self._sweep()
+
+    async def stop(self, drain_s: float) -> None:
+        """Accepts no more, closes idle connections, and waits up to ``drain_s`` for answers that are under way."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self.connections):
+            connection.drain()
+        deadline_s = self._lane.clock() + drain_s
+        while self.connections and self._lane.clock() < deadline_s and not self._is_hurried.is_set():
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def hurry(self) -> None:
+        """Makes a ``stop`` that is waiting return now."""
+        self._is_hurried.set()
+
+    def _sweep(self) -> None:
+        now_s = self._lane.clock()
+        for connection in list(self.connections):
+            connection.sweep(now_s)
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
