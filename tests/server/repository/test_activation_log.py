@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,10 @@ from tests.server.repository.examples import START
 
 def change(version: int, model: str = "car-price") -> Activation:
     return Activation(START, model, {"stable": LabelTarget(version)}, who="ann")
+
+
+def changed(version: int, _log: ActivationLog) -> Activation:
+    return change(version)
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def test_lines_are_added_and_none_is_touched(folder: Path) -> None:
     path = folder / "activations.jsonl"
     for version in (1, 2, 3):
         before = path.read_bytes() if path.exists() else b""
-        append(folder, lambda log, version=version: change(version))
+        append(folder, partial(changed, version))
         assert path.read_bytes().startswith(before)
     assert [entry.labels["stable"].version for entry in read_log(folder).entries] == [1, 2, 3]
 
@@ -63,7 +69,7 @@ def test_after_a_torn_line_the_next_one_is_whole(folder: Path, torn: bytes) -> N
 def test_a_full_disk_leaves_the_log_as_it_was(folder: Path) -> None:
     """A limit on the file's length cuts the write short, as a full disk does."""
     for version in range(1, 5):
-        append(folder, lambda log, version=version: change(version))
+        append(folder, partial(changed, version))
     path = folder / "activations.jsonl"
     before = path.read_bytes()
     script = f"""
@@ -88,11 +94,12 @@ def test_what_is_no_log_is_not_written_to(folder: Path, trap: str) -> None:
     path = folder / "activations.jsonl"
     elsewhere = folder.parent / "elsewhere"
     elsewhere.write_text("precious")
-    {
-        "folder": path.mkdir,
-        "link": lambda: path.symlink_to(elsewhere),
-        "pipe": lambda: __import__("os").mkfifo(path),
-    }[trap]()
+    if trap == "folder":
+        path.mkdir()
+    elif trap == "link":
+        path.symlink_to(elsewhere)
+    else:
+        os.mkfifo(path)
     with pytest.raises(RepositoryError, match="could not be changed"):
         append(folder, lambda log: change(1))
     assert elsewhere.read_text() == "precious"

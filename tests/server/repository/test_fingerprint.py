@@ -28,8 +28,13 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a published file overwritten": lambda root: unlocked(root / "car-price" / "1" / "model.onnx").write_bytes(
         b""
     ),
-    "a link turned round": lambda root: (root / "alias").unlink() or (root / "alias").symlink_to("car-price"),
+    "a link turned round": lambda root: turn_round(root / "alias"),
 }
+
+
+def turn_round(link: Path) -> None:
+    link.unlink()
+    link.symlink_to("car-price")
 
 
 def exchange(path: Path) -> None:

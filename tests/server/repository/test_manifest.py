@@ -5,7 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rapide.server.errors import BrokenVersion
 from rapide.server.repository.activations import Activation
 from rapide.server.repository.fields import FieldError
-from rapide.server.repository.manifest import Feature, FileRecord, Manifest, Prediction, read_manifest
+from rapide.server.repository.manifest import Feature, FileRecord, Kind, Manifest, Prediction, read_manifest
 from tests.server.repository.examples import SIGNATURE
 
 RECORD = FileRecord("a" * 64, 12)
@@ -37,14 +37,14 @@ MANIFEST = Manifest(
 )
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
-KINDS = st.sampled_from(["number", "integer", "boolean", "text"])
+KINDS: st.SearchStrategy[Kind] = st.sampled_from(get_args(Kind))
 
 
 @st.composite
 def features(draw: st.DrawFn) -> Feature:
     kind = draw(KINDS)
     numbers = st.floats(allow_infinity=False, allow_nan=False) | st.just(math.nan)
-    missing = draw(st.none() | (TEXT if kind == "text" else numbers))
+    missing: float | str | None = draw(st.none() | TEXT if kind == "text" else st.none() | numbers)
     column = draw(st.none() | st.integers(0, 99))
     names = draw(st.lists(TEXT, max_size=3)) if kind == "text" else []
     return Feature(draw(TEXT), draw(TEXT), column, kind, draw(st.booleans()), tuple(names), draw(TEXT), missing)

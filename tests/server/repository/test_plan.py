@@ -78,7 +78,7 @@ def test_every_plan(
 def test_the_order_in_which_models_were_found_does_not_matter(
     snapshot: RepositorySnapshot, policy: VersionPolicy
 ) -> None:
-    turned: dict[str, ModelEntry] = dict(reversed(snapshot.models.items()))
+    turned: dict[str, ModelEntry] = dict(reversed(list(snapshot.models.items())))
     assert plan(RepositorySnapshot(turned), policy) == plan(snapshot, policy)
 
 

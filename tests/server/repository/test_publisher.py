@@ -32,7 +32,11 @@ def test_a_version_in_full(tmp_path: Path) -> None:
     source = tmp_path / "elsewhere.onnx"
     source.write_bytes(model_bytes())
     root = tmp_path / "new" / "models"
-    files = {"model.onnx": source, "weights/part.bin": b"w" * 3_000_000, "baseline.json": b"{}"}
+    files: dict[str, Path | bytes] = {
+        "model.onnx": source,
+        "weights/part.bin": b"w" * 3_000_000,
+        "baseline.json": b"{}",
+    }
     assert publish(root, "car-price", files, builder("car-price", description="d"), now=Clock()) == 1
     assert tree(root / "car-price") == [
         "1", "1/baseline.json", "1/manifest.json", "1/model.onnx", "1/weights", "1/weights/part.bin",
