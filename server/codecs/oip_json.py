@@ -37,6 +37,8 @@ from rapide.server.tensors import (
 )
 
 _BINARY_ONLY = frozenset({DataType.FP16, DataType.BF16})
+_SIZE_BITS = 63
+"""Sizes are int64 on gRPC's wire; anything larger is no size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +233,9 @@ def _datatype(raw: dict[str, Any], what: str) -> DataType:
 
 def _shape(raw: dict[str, Any], what: str) -> tuple[int, ...]:
     value = raw.get("shape")
-    if type(value) is not list or not {int}.issuperset(map(type, value)):
-        raise InvalidRequest(f"{what}: shape must be a list of whole numbers, got {_shape_text(value)}")
-    return tuple(value)
-
-
-def _shape_text(value: Any) -> str:
     if type(value) is not list:
-        return described(value)
-    return f"a list with {described(next(size for size in value if type(size) is not int))}"
+        raise InvalidRequest(f"{what}: shape must be a list of whole numbers, got {described(value)}")
+    for size in value:
+        if type(size) is not int or size.bit_length() > _SIZE_BITS:
+            raise InvalidRequest(f"{what}: shape must be a list of whole numbers, got one with {described(size)}")
+    return tuple(value)

@@ -215,11 +215,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no-shape": (simple(x={"shape": None}), "input 'x': shape must be a list of whole numbers, got null"),
     "shape-float": (
         simple(x={"shape": [2.0]}),
-        "input 'x': shape must be a list of whole numbers, got a list with 2.0",
+        "input 'x': shape must be a list of whole numbers, got one with 2.0",
     ),
     "shape-true": (
         simple(x={"shape": [True]}),
-        "input 'x': shape must be a list of whole numbers, got a list with true",
+        "input 'x': shape must be a list of whole numbers, got one with true",
+    ),
+    "shape-huge": (
+        {"inputs": [{"name": "x", "datatype": "FP32", "shape": [10**300], "data": [float("nan")]}]},
+        "input 'x': shape must be a list of whole numbers, got one with a whole number of 997 bits",
     ),
     "negative": (simple(x={"shape": [-2]}), "input 'x' has shape [-2]; every size must be 0 or more"),
     "no-data": (
