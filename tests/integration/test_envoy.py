@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from rapide.loadtests.bench.processes import ServerProcess, free_port, port_answers
 from rapide.proto import open_inference_pb2, services
@@ -57,18 +62,29 @@ class Gateway:
     channel: grpc.Channel
 
     def ask_http(self, user_key: str = "") -> float:
-        """The answer over HTTP; raises OSError for anything but 200."""
-        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [0.0]}]}
+        """Who answers over HTTP; raises OSError for anything but 200."""
+        tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [0.0]}
+        return self.post("constant", tensor, {"rapide-user-key": user_key} if user_key else {})
+
+    def reshape(self, elements: int) -> int:
+        """The HTTP status of asking a model for so many elements; a replica with another number fails."""
+        try:
+            self.post("reshape", {"name": "shape", "datatype": "INT64", "shape": [1], "data": [elements]}, {})
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
+
+    def post(self, model: str, tensor: dict[str, Any], headers: dict[str, str]) -> float:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v2/models/constant/infer",
-            data=json.dumps(body).encode(),
-            headers={"content-type": "application/json", **({"rapide-user-key": user_key} if user_key else {})},
+            f"http://127.0.0.1:{self.port}/v2/models/{model}/infer",
+            data=json.dumps({"inputs": [tensor]}).encode(),
+            headers={"content-type": "application/json", **headers},
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return float(json.load(answer)["outputs"][0]["data"][0])
 
     def ask_grpc(self, user_key: str = "") -> float:
-        """The answer over gRPC; raises grpc.RpcError."""
+        """Who answers over gRPC; raises grpc.RpcError."""
         request = open_inference_pb2.ModelInferRequest(model_name="constant")
         request.inputs.add(name="x", datatype="FP32", shape=[1, 1])
         request.raw_input_contents.append(bytes(4))
@@ -95,16 +111,26 @@ class Gateway:
         return len(re.findall(r"::health_flags::healthy$", self.admin("/clusters"), re.MULTILINE))
 
 
-def repository(folder: Path, value: float) -> Path:
-    return models.repository(folder, {"constant": {1: models.constant(value)}})
+def repository(folder: Path, value: float, elements: int) -> Path:
+    return models.repository(folder, {"constant": {1: models.constant(value)}, "reshape": {1: reshape(elements)}})
+
+
+def reshape(elements: int) -> onnx.ModelProto:
+    """``y[M] = as many elements as x[1] says``, which the runtime fails to give unless there are just as many."""
+    return models.build(
+        [helper.make_node("Reshape", ["elements", "shape"], ["y"])],
+        [models.port("shape", TensorProto.INT64, (1,))],
+        [models.port("y", TensorProto.FLOAT, ("M",))],
+        {"elements": np.arange(elements, dtype=np.float32)},
+    )
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     with ExitStack() as stack:
         stable, canary = (
-            stack.enter_context(serving(repository(tmp_path / name, value), tmp_path / f"{name}.log"))
-            for name, value in (("stable", STABLE), ("canary", CANARY))
+            stack.enter_context(serving(repository(tmp_path / name, value, elements), tmp_path / f"{name}.log"))
+            for name, value, elements in (("stable", STABLE, 8), ("canary", CANARY, 4))
         )
         port, admin_port = free_port(), free_port()
         configuration = tmp_path / "envoy.yaml"
@@ -159,6 +185,19 @@ def test_a_lost_replica_costs_no_answers(gateway: Gateway) -> None:
     # Refused connections are retried on the other replica, so not even the first requests are lost.
     assert share(gateway.ask_http, [""] * 100) == 0
     assert share(gateway.ask_grpc, [""] * 100) == 0
+
+
+def test_a_canary_that_answers_badly_is_left_alone(gateway: Gateway) -> None:
+    """It is up, its health check is content, and its model fails: soon nobody reaches it any more."""
+    gateway.set_canary_percent(50)
+    # Envoy counts five failures in a row and then tells its worker, which takes a moment. At an even split, thirty
+    # good answers in a row are no luck.
+    said: list[int] = []
+    while said[-30:] != [200] * 30:
+        said.append(gateway.reshape(8))
+        assert len(said) < 1000, "the failing canary is still asked"
+    assert said.count(500) >= 5
+    assert {gateway.ask_http() for _ in range(20)} == {STABLE}
 
 
 def test_shadowing_reaches_the_canary_and_changes_no_answer(gateway: Gateway, tmp_path: Path) -> None:
