@@ -6,6 +6,7 @@ Said more than once (by the supervisor, by signals), the earliest instant counts
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -29,6 +30,11 @@ class Departure:
         """Seconds left for what is under way."""
         return max(0.0, self._gone_s - max(self._clock(), self._close_s))
 
+    @property
+    def sooner(self) -> asyncio.Event:
+        """Will be set when an earlier instant is said than those known now."""
+        return self._changed
+
     def no_later_than(self, grace_s: float, drain_s: float) -> None:
         """Closes in ``grace_s`` and is gone ``drain_s`` later, or earlier if that was said before."""
         close_s = self._clock() + grace_s
@@ -36,22 +42,16 @@ class Departure:
             self._close_s = min(self._close_s, close_s)
             self._gone_s = min(self._gone_s, close_s + drain_s)
             self._changed.set()
+            self._changed = asyncio.Event()
 
     async def wanted(self) -> None:
         """Returns once leaving is wanted at all."""
-        while not self.is_wanted:
-            await self.changed()
+        if not self.is_wanted:
+            await self.sooner.wait()
 
     async def closing(self) -> None:
         """Returns when the grace is over."""
         while (left_s := self._close_s - self._clock()) > 0:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
-                    await self.changed()
-            except TimeoutError:
-                continue
-
-    async def changed(self) -> None:
-        """Returns when an earlier instant was said."""
-        await self._changed.wait()
-        self._changed.clear()
+                    await self.sooner.wait()

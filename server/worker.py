@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import uvloop
 
@@ -35,6 +35,7 @@ from rapide.server.control import (
     Message,
     Prepare,
     Prepared,
+    ServedModel,
     ServerState,
     Start,
 )
@@ -79,14 +80,36 @@ class SupervisorAdmin:
             self.applied(Applied(call, lost))
 
 
+class Served(Protocol):
+    """What a worker needs of its rooms (``app.App`` has it)."""
+
+    def start(self) -> None: ...
+
+    async def prepare(self, round_: int, state: ServerState) -> Prepared: ...
+
+    def commit(self, round_: int, state: ServerState) -> None: ...
+
+    def abort(self, round_: int) -> None: ...
+
+    async def open(self) -> None: ...
+
+    def unready(self) -> None: ...
+
+    async def close(self, drain_s: float) -> None: ...
+
+    async def hurry(self, drain_s: float) -> None: ...
+
+    def describe(self) -> list[ServedModel]: ...
+
+
 class Worker:
     """The state machine between the control channel and the App."""
 
-    def __init__(self, channel: Channel, start: Start) -> None:
+    def __init__(self, channel: Channel, settings: Settings, app: Served, admin: SupervisorAdmin) -> None:
         self._channel = channel
-        self._settings = Settings.from_json(start.settings)
-        self._admin = SupervisorAdmin(channel)
-        self._app = App(self._settings, start.slot, self._admin)
+        self._settings = settings
+        self._admin = admin
+        self._app = app
         self._departure = Departure()
         self._pending: tuple[int, ServerState] | None = None
         """What was prepared last, or is being prepared, and not committed yet."""
@@ -176,13 +199,15 @@ class Worker:
         await departure.wanted()
         self._app.unready()
         await departure.closing()
+        sooner = departure.sooner
         closing = asyncio.create_task(self._app.close(departure.drain_s))
         while not closing.done():
-            sooner = asyncio.create_task(departure.changed())
-            await asyncio.wait([closing, sooner], return_when=asyncio.FIRST_COMPLETED)
-            if sooner.done():
+            hurried = asyncio.create_task(sooner.wait())
+            await asyncio.wait([closing, hurried], return_when=asyncio.FIRST_COMPLETED)
+            if hurried.done():
+                sooner = departure.sooner
                 await self._app.hurry(departure.drain_s)
-            sooner.cancel()
+            hurried.cancel()
         await closing
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -210,7 +235,8 @@ async def work(end: socket.socket) -> int:
     start = await channel.receive()
     code = 0
     if isinstance(start, Start):  # otherwise the supervisor changed its mind, or is gone
-        worker = Worker(channel, start)
+        settings, admin = Settings.from_json(start.settings), SupervisorAdmin(channel)
+        worker = Worker(channel, settings, App(settings, start.slot, admin), admin)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.leave)
