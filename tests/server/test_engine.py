@@ -202,9 +202,10 @@ class TestThreads:
     def test_without_threads_requests_are_refused(self, caplog: pytest.LogCaptureFixture) -> None:
         bench = Bench(run_us=ON_THREAD_US)
         bench.executor.is_shut_down = True
-        bench.submit("a", rows_of(1))
-        bench.loop.settle()
-        assert bench.told == {"a": Unavailable}
+        for name in "ab":
+            bench.submit(name, rows_of(1))
+            bench.loop.settle()
+        assert bench.told == {"a": Unavailable, "b": Unavailable}
         assert "no thread" in caplog.text
 
 
@@ -619,6 +620,7 @@ class TestOnARealLoop:
         with pytest.raises(Unavailable, match="model 'doubler' version 3 is being unloaded"):
             await bench.engine.infer(rows_of(2))
         await closing
+        assert len(bench.recorder.batches) == 2, "closed before everything had run"
         assert summary(await waiting) == [2]
 
 
