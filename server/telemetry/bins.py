@@ -53,8 +53,9 @@ def shown_bins(edges: Sequence[float], shown: Sequence[float]) -> tuple[int, ...
     return tuple(list(edges).index(edge) for edge in shown)
 
 
-def quantile(edges: Sequence[float], counts: Sequence[float], share: float) -> float:
-    """The value below which ``share`` (0 to 1) of the counts lie, interpolated inside its bin; 0 without counts.
+def quantile(edges: Sequence[float], counts: Sequence[float], share: float, *, interpolate: bool = True) -> float:
+    """The value below which ``share`` (0 to 1) of the counts lie; 0 without counts. Interpolated inside its bin,
+    or, for whole numbers, the bin's edge.
 
     Values beyond the last edge are reported as the last edge: the histogram knows no more.
     """
@@ -67,6 +68,8 @@ def quantile(edges: Sequence[float], counts: Sequence[float], share: float) -> f
         if count and below + count >= wanted:
             if index >= len(edges):
                 return edges[-1]
+            if not interpolate:
+                return edges[index]
             low = edges[index - 1] if index else 0.0
             return low + (edges[index] - low) * max(0.0, wanted - below) / count
         below += count

@@ -46,8 +46,10 @@ def _version(totals: VersionTotals, wall_offset_s: float) -> dict[str, Any]:
         "requests": _by_code(totals),
         "encodings": _encodings(sums["encodings"]),
         "arrivals": _arrivals(totals, wall_offset_s),
-        "rows": _histogram(bins.ROW_EDGES, sums["rows"], sums["rows_sum"]),
-        "payload_bytes": _histogram(bins.PAYLOAD_EDGES_BYTES, sums["payload"], sums["payload_sum_bytes"]),
+        "rows": _histogram(bins.ROW_EDGES, sums["rows"], sums["rows_sum"], whole=True),
+        "payload_bytes": _histogram(
+            bins.PAYLOAD_EDGES_BYTES, sums["payload"], sums["payload_sum_bytes"], whole=True
+        ),
         "duration_s": _histogram(
             bins.DURATION_EDGES_S, sums["duration"][0].sum(axis=0), sums["duration_sum_s"][0].sum()
         ),
@@ -106,13 +108,15 @@ def _seconds(seconds: dict[int, int]) -> dict[str, Any]:
     return {"start": _time(first), "counts": [seconds.get(second, 0) for second in range(first, last + 1)]}
 
 
-def _histogram(edges: Sequence[float], counts: Block, total: float | Block) -> dict[str, Any]:
+def _histogram(
+    edges: Sequence[float], counts: Block, total: float | Block, *, whole: bool = False
+) -> dict[str, Any]:
     numbers = counts.tolist()
     return {
         "bins": _bins(edges, counts),
         "sum": float(total),
-        "p50": bins.quantile(edges, numbers, 0.5),
-        "p99": bins.quantile(edges, numbers, 0.99),
+        "p50": bins.quantile(edges, numbers, 0.5, interpolate=not whole),
+        "p99": bins.quantile(edges, numbers, 0.99, interpolate=not whole),
     }
 
 

@@ -97,7 +97,9 @@ class Telemetry:
         """Held while a record is made: a log line may say so, and be dropped and counted."""
         self._slot: SlotFile | None = None
         self._overflow: SlotFile | None = None
-        self._traces = TritonTracer(self.options.trace_file, partial(self._count_dropped_trace, "triton"))
+        self._traces = TritonTracer(
+            self.options.trace_file, self.options.slot, partial(self._count_dropped_trace, "triton")
+        )
         self._logs = self._make_logs()
         self._spans: SpanSender | None = None
 

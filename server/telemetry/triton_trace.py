@@ -19,6 +19,8 @@ from rapide.server.telemetry.recorder import Finished
 from rapide.server.telemetry.trace_settings import OFF, TraceSettings, TritonValue
 
 _log = logging.getLogger(__name__)
+_NUMBERS_PER_WORKER: Final = 1 << 32
+"""Workers share a file, in which no two traces may have the same number."""
 _CLOSE_TIMEOUT_S: Final = 2.0
 _BACKLOG: Final = 4096
 _MOST_BYTES: Final = 1 << 30
@@ -61,12 +63,12 @@ class _Sampler:
 class TritonTracer:
     """Settings for all models and for single ones, and the file. An observer for recorders."""
 
-    def __init__(self, file: str, on_drop: Callable[[], None]) -> None:
+    def __init__(self, file: str, slot: int, on_drop: Callable[[], None]) -> None:
         """``file``: where traces go; empty: tracing in this form cannot be switched on."""
         self._file = file
         self._all = _Sampler(TraceSettings())
         self._models: dict[str, _Sampler] = {}
-        self._number = 0
+        self._number = slot * _NUMBERS_PER_WORKER
         self._writer = _TraceWriter(Path(file), on_drop)
         self._backlog: Backlog[_Sampled] = Backlog("rapide-traces", self._writer.write, on_drop, _BACKLOG)
         self._is_started = False

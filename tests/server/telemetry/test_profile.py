@@ -83,7 +83,7 @@ def test_curves_over_seconds_day_and_week() -> None:
 def test_sizes_and_times() -> None:
     found = model(recorded())
     assert found["rows"]["bins"] == [[1, 4], *([rows, 1] for rows in range(2, 11))]
-    assert found["rows"]["sum"] == 58
+    assert (found["rows"]["sum"], found["rows"]["p50"], found["rows"]["p99"]) == (58, 4, 10)
     assert found["payload_bytes"]["bins"] == [[128, 10], [6144, 3]]
     assert found["duration_s"]["bins"] == [[0.005, 10]]
     assert found["queue_s"]["sum"] == pytest.approx(0.01)

@@ -247,6 +247,19 @@ def test_totals_do_not_depend_on_when_they_are_folded(
         np.testing.assert_allclose(left.totals[name], right.totals[name], rtol=1e-9, err_msg=name)
 
 
+def test_a_clock_that_goes_back_makes_gaps_of_nothing() -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    for now_s in (10.0, 12.0, 11.0, 11.5, 13.0):
+        recorder.arrival(now_s, 1)
+        if now_s == 12.0:
+            recorder.fold()
+    only = totals(source)
+    assert only.sums["gap_sum_s"] == pytest.approx(2.0 + 0.0 + 0.5 + 1.5)
+    assert (only.first_arrival_s, only.last_arrival_s) == (10.0, 13.0)
+    assert sum(only.seconds.values()) == 5
+
+
 def test_folding_nothing_changes_nothing() -> None:
     block = np.zeros((), dtype=BLOCK)
     into = np.zeros((), dtype=TOTALS)

@@ -16,10 +16,14 @@ ON: dict[str, Any] = {"trace_level": ["TIMESTAMPS"], "trace_rate": "1"}
 
 
 class Case:
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, slot: int = 0) -> None:
         self.file = file
+        self.slot = slot
         self.dropped = 0
-        self.tracer = TritonTracer(str(file), self.drop)
+        self.tracer = self.new_tracer()
+
+    def new_tracer(self) -> TritonTracer:
+        return TritonTracer(str(self.file), self.slot, self.drop)
 
     def drop(self) -> None:
         self.dropped += 1
@@ -131,16 +135,20 @@ def test_numbered_files_hold_as_many_as_asked(case: Case) -> None:
 
 
 def test_workers_share_the_file_and_the_numbers(case: Case) -> None:
-    other = Case(case.file)
+    other = Case(case.file, slot=1)
     for settings, files in (({}, [""]), ({"log_frequency": "3"}, [".0", ".1"])):
         for worker in (case, other):
-            worker.tracer = TritonTracer(str(case.file), worker.drop)
+            worker.tracer = worker.new_tracer()
             worker.tracer.apply({"": ON | settings})
             worker.observe(3)
         for worker in (case, other):
             worker.tracer.close()
         paths = [case.file.with_name(f"trace.json{ending}") for ending in files]
         assert sum(len(case.requests(path)) for path in paths) == 6
+        numbers = [
+            event["id"] for path in paths for event in json.loads(path.read_text()) if "request_id" in event
+        ]
+        assert len(set(numbers)) == 6
 
 
 def test_a_file_that_cannot_be_written_is_counted_and_said(
