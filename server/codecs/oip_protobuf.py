@@ -67,18 +67,14 @@ def decode_request(
         raise TooLarge(
             f"the request asks for {len(message.outputs)} outputs; at most {limits.max_outputs} are allowed"
         )
-    outputs = [
-        RequestedOutput(output.name, decode_parameters(output.parameters, f"output {shown(output.name)}"))
-        for output in message.outputs
-    ]
-    check_outputs(outputs)
     return InferRequest(
         model_name=message.model_name,
         model_version=message.model_version,
         id=message.id,
         inputs=_decode_inputs(message, read_region, limits),
-        outputs=outputs,
-        parameters=decode_parameters(message.parameters, "the request"),
+        # Empty in most requests, and asking costs a tenth of going through them.
+        outputs=_decode_outputs(message) if message.outputs else [],
+        parameters=decode_parameters(message.parameters, "the request") if message.parameters else {},
     )
 
 
@@ -149,6 +145,15 @@ def _raw_output(output: OutputTensor) -> bytes:
     if output.datatype is DataType.BYTES:
         return byte_strings.encode(output.array)
     return output.array.tobytes()
+
+
+def _decode_outputs(message: pb.ModelInferRequest) -> list[RequestedOutput]:
+    outputs = [
+        RequestedOutput(output.name, decode_parameters(output.parameters, f"output {shown(output.name)}"))
+        for output in message.outputs
+    ]
+    check_outputs(outputs)
+    return outputs
 
 
 def _decode_inputs(
