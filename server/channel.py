@@ -29,6 +29,10 @@ class Channel:
             return None
         return decode(line) if line.endswith(b"\n") else None
 
+    def at_eof(self) -> bool:
+        """Whether the other end is gone, and all that it said was received."""
+        return self._reader.at_eof()
+
     def close(self) -> None:
         self._writer.close()
 

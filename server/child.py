@@ -26,8 +26,8 @@ class Process(Protocol):
     async def wait(self) -> int: ...
 
 
-Launch = Callable[[int, socket.socket], Awaitable[Process]]
-"""Starts the process of a slot, handing it its end of the control channel."""
+Launch = Callable[[socket.socket], Awaitable[Process]]
+"""Starts a worker process, handing it its end of the control channel."""
 
 
 class Child:
@@ -73,8 +73,7 @@ class Child:
             self._awaited[2].set_result(None)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        kill(self.process)
 
     async def exit_code(self) -> int:
         """Waits for the process, and not for ever if it closed its channel but does not end."""
@@ -93,6 +92,12 @@ class Child:
         # An answer to a round that was given up must not pass for one to the next.
         if isinstance(report, kind) and getattr(report, "round", None) == round_ and not future.done():
             future.set_result(report)
+
+
+def kill(process: Process) -> None:
+    """Ends ``process`` now, if it has not ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 def cause_of(code: int) -> str:

@@ -16,12 +16,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rapide.server.channel import open_channel
 from rapide.server.child import Child, Launch, cause_of
 from rapide.server.control import (
     Abort,
@@ -39,6 +37,7 @@ from rapide.server.control import (
     Start,
     VersionFailure,
 )
+from rapide.server.reserve import Reserve
 from rapide.server.restarts import Restarts
 
 logger = logging.getLogger(__name__)
@@ -75,6 +74,7 @@ class Crew:
         *,
         start_timeout_s: float,
         prepare_timeout_s: float,
+        has_reserve: bool = False,
         commit_timeout_s: float = COMMIT_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,7 +85,7 @@ class Crew:
         self.gave_up: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.on_lost_state: Callable[[], None] = lambda: None
         """Called when nobody serves any more and the state in force cannot be loaded again."""
-        self._launch = launch
+        self._reserve = Reserve(launch, is_kept=has_reserve)
         self._orders = orders
         self._on_apply = on_apply
         self._start_timeout_s = start_timeout_s
@@ -151,6 +151,7 @@ class Crew:
     async def drain(self, grace_s: float, drain_s: float) -> bool:
         """Lets every worker finish and exit; False if some had to be killed."""
         self.hurry(grace_s, drain_s)
+        await self._reserve.close()
         _, late = await asyncio.wait(self._keepers, timeout=grace_s + drain_s + COMMIT_TIMEOUT_S)
         await self.kill()
         return not late
@@ -166,7 +167,7 @@ class Crew:
         self._leaving.set()
         for worker in self.workers.values():
             worker.kill()
-        await asyncio.gather(*self._keepers)
+        await asyncio.gather(*self._keepers, self._reserve.close())
 
     async def _keep(self, order: Start) -> None:
         restarts = Restarts()
@@ -191,12 +192,8 @@ class Crew:
         self._arrived.set()
 
     async def _start(self, order: Start) -> Child:
-        ours, theirs = socket.socketpair()
-        try:
-            process = await self._launch(order.slot, theirs)
-        finally:
-            theirs.close()
-        worker = Child(order.slot, process, await open_channel(ours))
+        started = await self._reserve.take()
+        worker = Child(order.slot, started.process, started.channel)
         self.workers[order.slot] = worker
         worker.tell(Drain(0, 0) if self._leaving.is_set() else order)
         return worker
@@ -258,6 +255,8 @@ class Crew:
             return
         if report is not None and worker.serving_since_s is None:
             worker.serving_since_s = self._clock()
+        if len(self.serving) == len(self._orders):
+            self._reserve.refill()
 
     def _bury(self, worker: Child, code: int, restarts: Restarts) -> float:
         """Says that the worker died and why; returns the seconds to wait before the next."""
