@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,8 +125,23 @@ def reshape(elements: int) -> onnx.ModelProto:
     )
 
 
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """For tests that leave it as it was."""
+    with running(tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway
+
+
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
+def doomed_gateway(tmp_path: Path) -> Iterator[Gateway]:
+    """For tests that harm it."""
+    with running(tmp_path) as gateway:
+        yield gateway
+
+
+@contextmanager
+def running(tmp_path: Path) -> Iterator[Gateway]:
+    """Two replicas with Envoy before them, all healthy."""
     with ExitStack() as stack:
         stable, canary = (
             stack.enter_context(serving(repository(tmp_path / name, value, elements), tmp_path / f"{name}.log"))
@@ -145,9 +160,9 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         ]
         proxy = stack.enter_context(ServerProcess([*command, "--log-level", "warn"], tmp_path / "envoy.log"))
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
-        running = Gateway(port, admin_port, stable, canary, channel)
-        proxy.wait_until(lambda: port_answers(admin_port) and running.healthy() == 8)
-        yield running
+        started = Gateway(port, admin_port, stable, canary, channel)
+        proxy.wait_until(lambda: port_answers(admin_port) and started.healthy() == 8)
+        yield started
 
 
 def share(ask: Callable[[str], float], keys: list[str]) -> float:
@@ -159,6 +174,7 @@ def share(ask: Callable[[str], float], keys: list[str]) -> float:
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_traffic_is_split_and_users_stay_where_they_are(gateway: Gateway, protocol: str) -> None:
     ask = gateway.ask_http if protocol == "http" else gateway.ask_grpc
+    gateway.set_canary_percent(10)
     # 600 draws of a share of 0.1: seven standard deviations are 0.086.
     assert 0.02 < share(ask, [""] * 600) < 0.19
 
@@ -177,27 +193,27 @@ def test_traffic_is_split_and_users_stay_where_they_are(gateway: Gateway, protoc
     assert share(ask, [""] * 50) == 0
 
 
-def test_a_lost_replica_costs_no_answers(gateway: Gateway) -> None:
-    gateway.set_canary_percent(50)
-    assert 0 < share(gateway.ask_http, [""] * 50) < 1
-    assert 0 < share(gateway.ask_grpc, [""] * 50) < 1
-    gateway.canary.process.kill()
+def test_a_lost_replica_costs_no_answers(doomed_gateway: Gateway) -> None:
+    doomed_gateway.set_canary_percent(50)
+    assert 0 < share(doomed_gateway.ask_http, [""] * 50) < 1
+    assert 0 < share(doomed_gateway.ask_grpc, [""] * 50) < 1
+    doomed_gateway.canary.process.kill()
     # Refused connections are retried on the other replica, so not even the first requests are lost.
-    assert share(gateway.ask_http, [""] * 100) == 0
-    assert share(gateway.ask_grpc, [""] * 100) == 0
+    assert share(doomed_gateway.ask_http, [""] * 100) == 0
+    assert share(doomed_gateway.ask_grpc, [""] * 100) == 0
 
 
-def test_a_canary_that_answers_badly_is_left_alone(gateway: Gateway) -> None:
+def test_a_canary_that_answers_badly_is_left_alone(doomed_gateway: Gateway) -> None:
     """It is up, its health check is content, and its model fails: soon nobody reaches it any more."""
-    gateway.set_canary_percent(50)
+    doomed_gateway.set_canary_percent(50)
     # Envoy counts five failures in a row and then tells its worker, which takes a moment. At an even split, thirty
     # good answers in a row are no luck.
     said: list[int] = []
     while said[-30:] != [200] * 30:
-        said.append(gateway.reshape(8))
+        said.append(doomed_gateway.reshape(8))
         assert len(said) < 1000, "the failing canary is still asked"
     assert said.count(500) >= 5
-    assert {gateway.ask_http() for _ in range(20)} == {STABLE}
+    assert {doomed_gateway.ask_http() for _ in range(20)} == {STABLE}
 
 
 def test_shadowing_reaches_the_canary_and_changes_no_answer(gateway: Gateway, tmp_path: Path) -> None:

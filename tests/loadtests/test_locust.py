@@ -1,0 +1,85 @@
+"""Locust's users against a real server, for some seconds: what passes, and what does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import models
+from tests.serving import Served, serving
+
+pytestmark = pytest.mark.integration
+PASSED, MISSED, WRONG_USAGE = 0, 1, 2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("locust")
+    repository = models.repository(
+        folder / "models", {"linear": {1: models.linear()}, "mixed": {1: models.mixed_columns()}}
+    )
+    with serving(repository, folder / "server.log") as served:
+        yield served
+
+
+def locust(server: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run of two seconds."""
+    command = [sys.executable, "-m", "rapide.loadtests", "--host", server.http_url, "--grpc", server.grpc]
+    more = ["--users", "3", "--spawn-rate", "100", "--run-time", "2s", "--stop-timeout", "5", *arguments]
+    return subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_all_users_together_meet_an_honest_objective(server: Served) -> None:
+    said = locust(server, "--model", "linear", "--slo", "p99<2s,errors<0.1%,requests>10")
+    assert said.returncode == PASSED, said.stdout + said.stderr
+    assert "All hold" in said.stderr
+    for name in ("linear (json)", "linear (binary)", "linear (grpc)"):
+        assert name in said.stdout + said.stderr, "every kind of user sent something"
+
+
+def test_an_objective_that_is_missed_is_the_exit_code(server: Served) -> None:
+    said = locust(server, "--model", "linear", "--slo", "errors<0.1%,rps>1000000", "GrpcUser")
+    assert said.returncode == MISSED, said.stdout + said.stderr
+    assert "ok      errors<0.1%" in said.stderr
+    assert "MISSED  rps>1000000" in said.stderr
+
+
+def test_recorded_rows_of_text_and_numbers_are_sent(server: Served, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.npz"
+    fuels = np.array([["diesel"], ["petrol"], ["coal"], ["electric"]])
+    np.savez(rows, fuel=fuels, mileage=np.arange(4, dtype=np.float32).reshape(4, 1))
+    said = locust(
+        server,
+        "--model",
+        "mixed",
+        "--rows-from",
+        str(rows),
+        "--rows",
+        "2",
+        "--user-keys",
+        "5",
+        "--slo",
+        "errors<=0",
+    )
+    assert said.returncode == PASSED, said.stdout + said.stderr
+
+
+def test_a_server_that_is_not_there_meets_no_objective(server: Served) -> None:
+    said = locust(server, "--model", "nothing", "--slo", "errors<1%")
+    assert said.returncode == MISSED
+    assert "MISSED  errors<1%" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--slo", "p99<1s"], "--model NAME"), (["--model", "linear", "--slo", "p99<1h"], "--slo: 'p99<1h'")],
+)
+def test_wrong_usage_costs_no_run(server: Served, arguments: list[str], words: str) -> None:
+    said = locust(server, *arguments)
+    assert said.returncode == WRONG_USAGE
+    assert words in said.stderr
