@@ -331,7 +331,7 @@ def build(
     nodes: Sequence[onnx.NodeProto],
     inputs: Sequence[onnx.ValueInfoProto],
     outputs: Sequence[onnx.ValueInfoProto],
-    constants: Mapping[str, np.ndarray] | None = None,  # type: ignore[type-arg]
+    constants: Mapping[str, np.ndarray] | None = None,
 ) -> onnx.ModelProto:
     """A model of one graph; ``constants`` become initialisers."""
     initializers = [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()]
