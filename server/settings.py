@@ -157,6 +157,13 @@ class Settings:
         "the reference, until the lane has passed everything that it passes",
         choices=("lane", "grpcio"),
     )
+    http_engine: str = _setting(
+        "uvicorn",
+        _ADDRESSES,
+        "who reads HTTP: lane answers inference itself and hands the rest to Starlette; uvicorn is the reference",
+        "the reference, until the lane has passed everything that it passes",
+        choices=("lane", "uvicorn"),
+    )
     workers: int = _setting(
         0,
         _PROCESSES,

@@ -32,6 +32,8 @@ from rapide.server.state_folder import StateFolder
 
 logger = logging.getLogger(__name__)
 
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy would start a thread per core that nothing here uses; whoever set it otherwise is left alone."""
 _HURRY_DRAIN_S = 0.5
 """After a second signal: long enough for answers that are all but ready."""
 
@@ -81,6 +83,7 @@ class _Supervisor:
             self._on_apply,
             start_timeout_s=settings.start_timeout_s,
             prepare_timeout_s=settings.prepare_timeout_s,
+            has_reserve=settings.reserve,
         )
         self._conductor = Conductor(settings, repository, self._crew)
         self._crew.on_lost_state = self._start_over
@@ -184,15 +187,15 @@ class _Supervisor:
         child.tell(Applied(call.call, failure))
 
 
-async def launch(slot: int, end: socket.socket) -> Process:
-    """Starts the worker process of ``slot`` (named for whoever lists processes): a new interpreter, in a process
-    group of its own, so that a ctrl-C at the terminal reaches the supervisor alone."""
+async def launch(end: socket.socket) -> Process:
+    """Starts a worker process: a new interpreter, in a process group of its own, so that a ctrl-C at the terminal
+    reaches the supervisor alone."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "rapide.server.worker", str(end.fileno()), f"worker-{slot}"),
+        *(sys.executable, "-P", "-m", "rapide.server.worker", str(end.fileno())),
         pass_fds=(end.fileno(),),
         stdin=asyncio.subprocess.DEVNULL,
         process_group=0,
-        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+        env={**_ENVIRONMENT, **os.environ},
     )
 
 

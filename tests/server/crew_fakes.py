@@ -36,10 +36,10 @@ class FakeWorker:
 
     _last_pid = 0
 
-    def __init__(self, slot: int, end: socket.socket, behaviour: Behaviour) -> None:
+    def __init__(self, end: socket.socket, behaviour: Behaviour) -> None:
         FakeWorker._last_pid += 1
         self.pid = FakeWorker._last_pid
-        self.slot = slot
+        self.slot = -1
         self.behaviour = behaviour
         self.heard: list[Message] = []
         self.prepared: dict[int, ServerState] = {}
@@ -96,7 +96,9 @@ class FakeWorker:
                 self.say(Described([]))
             case Drain():
                 self.die(0)
-            case Start() | Applied():
+            case Start():
+                self.slot = message.slot
+            case Applied():
                 pass
 
 
@@ -107,9 +109,9 @@ class FakeHost:
         self.workers: list[FakeWorker] = []
         self._behaviours = list(behaviours)
 
-    async def launch(self, slot: int, end: socket.socket) -> FakeWorker:
+    async def launch(self, end: socket.socket) -> FakeWorker:
         behaviour = self._behaviours.pop(0) if self._behaviours else willing
-        worker = FakeWorker(slot, end, behaviour)
+        worker = FakeWorker(end, behaviour)
         self.workers.append(worker)
         return worker
 

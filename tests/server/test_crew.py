@@ -35,6 +35,7 @@ async def running(
     *,
     timeout_s: float = 10,
     commit_timeout_s: float = 10,
+    has_reserve: bool = False,
     calls: list[Apply] | None = None,
 ) -> AsyncIterator[Crew]:
     crew = Crew(
@@ -44,6 +45,7 @@ async def running(
         start_timeout_s=timeout_s,
         prepare_timeout_s=timeout_s,
         commit_timeout_s=commit_timeout_s,
+        has_reserve=has_reserve,
     )
     crew.start()
     try:
@@ -227,6 +229,34 @@ async def test_draining_lets_workers_end_by_themselves() -> None:
         assert await crew.drain(0, 1)
         assert not host.alive
         assert len(host.workers) == 2, "nobody is replaced"
+
+
+async def test_a_process_in_reserve_takes_the_place_of_a_dead_worker_and_is_made_up_for() -> None:
+    host = FakeHost()
+    async with running(host, has_reserve=True) as crew:
+        assert len(host.workers) == 2, "it must not compete with the first workers"
+        await agree(crew, ONE)
+        await until(lambda: len(host.workers) == 3)
+        reserve = host.workers[2]
+        assert reserve.heard == []
+        host.workers[1].kill()
+        await until(lambda: reserve.served == [ONE])
+        assert reserve.slot == 1
+        await until(lambda: len(host.workers) == 4)
+        assert await crew.drain(0, 1)
+        assert not host.alive, "the process in reserve ends, too"
+
+
+async def test_a_process_in_reserve_that_died_is_not_given_work() -> None:
+    host = FakeHost()
+    async with running(host, has_reserve=True) as crew:
+        await agree(crew, ONE)
+        await until(lambda: len(host.workers) == 3)
+        host.workers[2].kill()
+        await host.workers[2].wait()
+        host.workers[0].kill()
+        await until(lambda: len(host.workers) == 5 and len(crew.serving) == 2)
+        assert host.workers[3].served == [ONE]
 
 
 async def test_administrative_calls_reach_the_supervisor() -> None:
