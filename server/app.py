@@ -17,8 +17,9 @@ from rapide.server.descriptions import describe_label
 from rapide.server.examples import example_of
 from rapide.server.protocols.grpc_aio import GrpcServer, build_grpc_server
 from rapide.server.protocols.grpc_lane.server import LaneServer, build_lane_server
-from rapide.server.protocols.http_app import build_admin_app, build_http_app
-from rapide.server.protocols.http_uvicorn import HttpServer
+from rapide.server.protocols.http_app import build_admin_app
+from rapide.server.protocols.http_lane.server import HttpLaneServer, build_http_lane
+from rapide.server.protocols.http_uvicorn import HttpServer, build_http_server
 from rapide.server.repository.plan import ServingPlan
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
@@ -36,6 +37,10 @@ _GRPC_ENGINES: Mapping[str, Callable[[InferenceService], GrpcServer | LaneServer
     "grpcio": build_grpc_server,
     "lane": build_lane_server,
 }
+_HTTP_ENGINES: Mapping[str, Callable[[InferenceService], HttpServer | HttpLaneServer]] = {
+    "uvicorn": build_http_server,
+    "lane": build_http_lane,
+}
 
 
 class App:
@@ -49,7 +54,7 @@ class App:
         self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
         self._service = InferenceService(self._catalogue, settings, self._telemetry, admin)
         self._grpc = _GRPC_ENGINES[settings.grpc_engine](self._service)
-        self._http = HttpServer(build_http_app(self._service), keep_alive_s=settings.keep_alive_s)
+        self._http = _HTTP_ENGINES[settings.http_engine](self._service)
         self._admin = HttpServer(build_admin_app(self._service), keep_alive_s=settings.keep_alive_s)
 
     def start(self) -> None:

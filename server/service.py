@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from rapide import __version__
@@ -22,13 +22,14 @@ from rapide.server.codecs.named import predict_codec
 from rapide.server.codecs.parameters import ReadRegion, Region, size_parameter
 from rapide.server.context import CallContext
 from rapide.server.control import ServerState
-from rapide.server.errors import NotFound, Unavailable
+from rapide.server.errors import NotFound, RapideError, Unavailable
 from rapide.server.model import Model
-from rapide.server.outputs import Outputs
+from rapide.server.outputs import Chosen, Outputs
+from rapide.server.runs import Answer, Outcome
 from rapide.server.settings import Settings
 from rapide.server.shared_memory import SharedMemory
 from rapide.server.telemetry.telemetry import Telemetry
-from rapide.server.tensors import InferRequest, InferResponse, bind
+from rapide.server.tensors import Array, InferRequest, InferResponse, bind
 
 SERVER_NAME: Final = "rapide"
 EXTENSIONS: Final = (
@@ -45,6 +46,10 @@ EXTENSIONS: Final = (
 allowed."""
 TIMEOUT_PARAMETER: Final = "timeout"
 """Triton's request parameter: microseconds that the answer is worth waiting for."""
+
+Landed = Callable[[InferResponse | Exception], None]
+"""Takes an answer, or why there is none: a domain error, or whatever went wrong in making it."""
+Made = TypeVar("Made")
 
 
 class InferenceService:
@@ -76,6 +81,32 @@ class InferenceService:
         request, read = self._view(loaded).codec.request(call)
         return read(await self._run(loaded, request, context))
 
+    def submit(self, request: InferRequest, context: CallContext, done: Landed) -> Callable[[], bool]:
+        """As ``infer``, for doors without a task for each request: ``done`` gets the answer later, on the loop.
+
+        Raises RapideError for what can be told at once. Gives what cancels the request: True if ``done`` will not
+        be called then.
+        """
+        version = self.route(request.model_name, request.model_version, context)
+        return self._submit(version, request, context, done)
+
+    def submit_predict(
+        self,
+        model: str,
+        version: str,
+        call: PredictCall,
+        context: CallContext,
+        done: Callable[[PredictAnswer | Exception], None],
+    ) -> Callable[[], bool]:
+        """As ``predict``, in the way of ``submit``."""
+        loaded = self.route(model, version, context)
+        request, read = self._view(loaded).codec.request(call)
+
+        def landed(outcome: InferResponse | Exception) -> None:
+            done(outcome if isinstance(outcome, Exception) else _attempt(lambda: read(outcome)))
+
+        return self._submit(loaded, request, context, landed)
+
     def finished(self, context: CallContext, code: str) -> None:
         """Tells telemetry that an inference ended: ``ok`` or the domain error's name. Once for each, also
         refused."""
@@ -97,26 +128,60 @@ class InferenceService:
         return route.target
 
     async def _run(self, version: LoadedVersion, request: InferRequest, context: CallContext) -> InferResponse:
-        signature = version.model.signature
-        arrays = bind(request, signature)
-        outputs = self._view(version).outputs
-        chosen = outputs.choose(request.outputs)
-        context.rows = arrays[0].shape[0] if signature.batchable else 1
-        deadline_s = _deadline_s(request, context) if request.parameters else context.deadline_s
+        arrays, chosen, deadline_s = self._bound(version, request, context)
         recorder = version.recorder
         recorder.in_flight(1)
         try:
             answer = await version.engine.infer(arrays, deadline_s)
         finally:
             recorder.in_flight(-1)
+        return self._response(version, request, context, chosen, answer)
+
+    def _submit(
+        self, version: LoadedVersion, request: InferRequest, context: CallContext, done: Landed
+    ) -> Callable[[], bool]:
+        arrays, chosen, deadline_s = self._bound(version, request, context)
+        recorder = version.recorder
+
+        def landed(outcome: Outcome) -> None:
+            recorder.in_flight(-1)
+            if isinstance(outcome, RapideError):
+                done(outcome)
+            else:
+                done(_attempt(lambda: self._response(version, request, context, chosen, outcome)))
+
+        def cancel() -> bool:
+            is_cancelled = ticket.cancel()
+            if is_cancelled:
+                recorder.in_flight(-1)
+            return is_cancelled
+
+        ticket = version.engine.submit(arrays, deadline_s, landed)
+        recorder.in_flight(1)
+        return cancel
+
+    def _bound(
+        self, version: LoadedVersion, request: InferRequest, context: CallContext
+    ) -> tuple[list[Array], Sequence[Chosen], float]:
+        """What the engine needs, and which outputs are wanted. Raises InvalidRequest."""
+        signature = version.model.signature
+        arrays = bind(request, signature)
+        chosen = self._view(version).outputs.choose(request.outputs)
+        context.rows = arrays[0].shape[0] if signature.batchable else 1
+        return arrays, chosen, _deadline_s(request, context) if request.parameters else context.deadline_s
+
+    def _response(
+        self,
+        version: LoadedVersion,
+        request: InferRequest,
+        context: CallContext,
+        chosen: Sequence[Chosen],
+        answer: Answer,
+    ) -> InferResponse:
         context.queue_s = answer.queue_s
         context.compute_s = answer.compute_s
-        return InferResponse(
-            version.model.name,
-            version.model.version,
-            request.id,
-            outputs.make(chosen, answer.outputs, self._write_region),
-        )
+        outputs = self._view(version).outputs.make(chosen, answer.outputs, self._write_region)
+        return InferResponse(version.model.name, version.model.version, request.id, outputs)
 
     def _write_region(self, region: Region, data: bytes | memoryview) -> None:
         self.shared_memory.write(region.name, region.offset, data, region.byte_size)
@@ -274,6 +339,14 @@ class _View:
             if manifest
             else predict_codec(signature)
         )
+
+
+def _attempt(make: Callable[[], Made]) -> Made | Exception:
+    """What ``make`` makes, or the exception that it raises."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - given to the caller, who tells it from what was made
+        return error
 
 
 def _deadline_s(request: InferRequest, context: CallContext) -> float:

@@ -56,6 +56,11 @@ class HttpReply:
 
 
 Handler = Callable[[InferenceService, HttpCall], Awaitable[HttpReply]]
+Done = Callable[[HttpReply | Exception], None]
+Cancel = Callable[[], bool]
+"""Gives a call up: True if its ``Done`` will not be called."""
+Begin = Callable[[InferenceService, HttpCall, Done], Cancel]
+"""As Handler, with a callback instead of a task. May raise instead of calling it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Route:
     media_type: str = JSON
     infers: bool = False
     """Whether this is inference: counted as a request of the model, and stopped when its caller goes away."""
+    begin: Begin | None = None
+    """The handler's other form, where there is one."""
 
     @property
     def operation(self) -> str:

@@ -7,7 +7,7 @@ table.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import orjson
@@ -23,10 +23,12 @@ from rapide.server.protocols.callers import (
     read_timeout,
     request_id,
 )
-from rapide.server.protocols.http_call import HttpCall, HttpReply, Route
+from rapide.server.protocols.http_call import Cancel, HttpCall, HttpReply, Route
 from rapide.server.protocols.status import OK, refused, retry_after_s, status_of, text_of
 from rapide.server.service import InferenceService
 
+CANCELLED: Final = "request_cancelled"
+"""The name of a call whose caller went away, in metrics and logs."""
 _NO_HEADERS: Final[tuple[tuple[str, str], ...]] = ()
 _CLOSES: Final = (("connection", "close"),)
 """Sent with 413: the rest of a body that is not read is no next request."""
@@ -73,6 +75,50 @@ class HttpDoor:
         finally:
             if route.infers:
                 self._service.finished(context, code)
+
+    def begin(
+        self,
+        route: Route,
+        context: CallContext,
+        headers: Mapping[str, str],
+        path: Mapping[str, str],
+        body: bytes,
+        done: Callable[[HttpReply], None],
+    ) -> Cancel:
+        """As ``answer``, of an inference whose body is whole and plain, with a callback instead of a task.
+
+        ``done`` may be called before this returns. What it returns gives the call up.
+        """
+        assert route.begin is not None  # noqa: S101 - the caller's choice of routes
+        service = self._service
+
+        def finish(outcome: HttpReply | Exception) -> None:
+            if isinstance(outcome, Exception):
+                told = refused(outcome, context)
+                service.finished(context, status_of(told).name)
+                done(refusal(told))
+            else:
+                service.finished(context, OK)
+                done(outcome)
+
+        def give_up() -> bool:
+            is_cancelled = cancel()
+            if is_cancelled:
+                service.finished(context, CANCELLED)
+            return is_cancelled
+
+        context.payload_bytes = len(body)
+        try:
+            read_timeout(context, headers)
+            cancel = route.begin(service, HttpCall(context, headers, path, body), finish)
+        except Exception as error:  # noqa: BLE001 - told to the caller, as every other
+            finish(error)
+            return _nothing_to_cancel
+        return give_up
+
+
+def _nothing_to_cancel() -> bool:
+    return False
 
 
 def refusal(error: RapideError) -> HttpReply:

@@ -38,6 +38,7 @@ def _inference() -> Iterator[Route]:
             takes="InferRequest",
             gives="InferResponse",
             infers=True,
+            begin=http_inference.begin_infer,
         )
     for path, of in (
         (_TF_MODEL, "its labels' choice"),
@@ -53,6 +54,7 @@ def _inference() -> Iterator[Route]:
             takes="PredictRequest",
             gives="PredictResponse",
             infers=True,
+            begin=http_inference.begin_predict,
         )
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from rapide.server.protocols.http_app import build_http_app
+from rapide.server.service import InferenceService
+
 
 class HttpServer:
     """Serves one ASGI application on one listening socket, which it closes at the end."""
@@ -49,6 +52,11 @@ class HttpServer:
     def hurry(self) -> None:
         """Makes a ``stop`` that is waiting return now."""
         self._server.force_exit = True
+
+
+def build_http_server(service: InferenceService) -> HttpServer:
+    """The public port for ``service``, wholly on the ASGI application."""
+    return HttpServer(build_http_app(service), keep_alive_s=service.settings.keep_alive_s)
 
 
 class _Server(uvicorn.Server):

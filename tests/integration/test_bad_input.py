@@ -21,7 +21,7 @@ import pytest_asyncio
 from rapide.proto import open_inference_pb2 as pb
 from rapide.server.errors import RapideError
 from rapide.server.protocols.status import status_of
-from tests.doors import Doors, opened
+from tests.doors import ENGINES, Doors, opened
 from tests.integration.bad_input_cases import CASES, A, B, repository
 from tests.wires import SERVICE, Case, Grpc, Http, Tensor, infer
 
@@ -31,10 +31,19 @@ MAX_MESSAGE_BYTES = 1 << 20
 GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
+ENGINES = {
+    "lane": {"grpc_engine": "lane", "http_engine": "lane"},
+    "reference": {"grpc_engine": "grpcio", "http_engine": "uvicorn"},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
+async def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
+    """All that follows is asked of our own lanes and of the reference servers alike."""
     models = repository(tmp_path_factory.mktemp("bad-input") / "models")
-    async with opened(models, tmp_path_factory.mktemp("state"), max_message_bytes=MAX_MESSAGE_BYTES) as doors:
+    async with opened(
+        models, tmp_path_factory.mktemp("state"), max_message_bytes=MAX_MESSAGE_BYTES, **ENGINES[request.param]
+    ) as doors:
         yield doors
 
 
@@ -122,7 +131,8 @@ async def test_a_message_too_large_over_grpc(channel: grpc.aio.Channel) -> None:
         await ask_grpc(channel, Grpc(f"{SERVICE}/ModelInfer", bytes(MAX_MESSAGE_BYTES + 1)))
 
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "larger than max (1048577 vs. 1048576)" in (caught.value.details() or "")
+    assert "1048577" in (caught.value.details() or "")
+    assert "1048576" in (caught.value.details() or "")
 
 
 async def test_a_bomb_over_grpc(channel: grpc.aio.Channel) -> None:

@@ -9,8 +9,11 @@ from rapide.server.protocols.http2.stream import Stream
 
 @dataclass(slots=True)
 class RequestOpened:
-    """HEADERS of a new stream; ``ended``: nothing follows. (The stream itself may be further on already: events tell
-    what happened one by one, its state tells where all the bytes received so far have led.)"""
+    """HEADERS of a new stream; ``ended``: nothing follows.
+
+    The stream itself may be further on already: events tell what happened one by one, its state tells where all
+    the bytes received so far have led.
+    """
 
     stream: Stream
     ended: bool

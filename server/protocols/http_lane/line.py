@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import httptools
 
+from rapide.server.context import CallContext
 from rapide.server.errors import InvalidRequest, RapideError, TooLarge
 from rapide.server.protocols.http_call import HttpReply
 from rapide.server.protocols.http_door import refusal
@@ -157,9 +158,7 @@ class HttpConnection(asyncio.Protocol):
         exchange.header_bytes += len(name) + len(value)
         options = self.lane.options
         if exchange.header_bytes > options.max_header_bytes or len(exchange.fields) > options.max_headers:
-            raise TooLarge(
-                f"the headers exceed {options.max_header_bytes} bytes or {options.max_headers} fields"
-            )
+            raise TooLarge(f"the headers exceed {options.max_header_bytes} bytes or {options.max_headers} fields")
 
     def on_headers_complete(self) -> None:
         exchange = self._now_reading()
@@ -216,6 +215,14 @@ class HttpConnection(asyncio.Protocol):
         exchange.answer = data
         exchange.cancel = None
         self._write_soon()
+
+    def reply(self, exchange: Exchange, reply: HttpReply, context: CallContext) -> None:
+        """As ``answer``, from a reply of the door."""
+        if any(name == "connection" for name, _ in reply.headers):
+            reply.headers = tuple(field for field in reply.headers if field[0] != "connection")
+            exchange.closes = True
+        lane = self.lane
+        self.answer(exchange, lane.writer.reply(reply, context, lane.wall_clock(), closes=exchange.closes))
 
     def _write_soon(self) -> None:
         if not self._is_write_due:

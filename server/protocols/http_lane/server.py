@@ -9,9 +9,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rapide.server.protocols.callers import Ids
+from rapide.server.protocols.http_app import build_http_app
+from rapide.server.protocols.http_door import HttpDoor
 from rapide.server.protocols.http_lane.exchange import Exchange
+from rapide.server.protocols.http_lane.fast import FastDoor
 from rapide.server.protocols.http_lane.line import HttpConnection, Lane
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
+from rapide.server.protocols.http_routes import PUBLIC_ROUTES
+from rapide.server.service import InferenceService
+from rapide.server.telemetry.request_ids import request_ids
 
 SWEEP_S = 1.0
 """How often the times of connections are looked at: they are bounds of seconds, so a second is fine enough."""
@@ -73,3 +80,12 @@ class HttpLaneServer:
         for connection in list(self.connections):
             connection.sweep(now_s)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+
+def build_http_lane(service: InferenceService, ids: Ids | None = None) -> HttpLaneServer:
+    """The public port for ``service``: inference on the lane, everything else on the ASGI application."""
+    ids = ids or request_ids()
+    settings = service.settings
+    options = HttpLaneOptions(max_body_bytes=settings.max_message_bytes, keep_alive_s=settings.keep_alive_s)
+    fast = FastDoor(HttpDoor(service, ids), PUBLIC_ROUTES)
+    return HttpLaneServer(build_http_app(service, ids), fast, options)

@@ -27,10 +27,8 @@ class ReplyWriter:
         self._date = b""
         self._date_s = -1
 
-    def reply(
-        self, reply: HttpReply, context: CallContext, now_s: float, *, closes: bool, has_body: bool = True
-    ) -> bytes:
-        """One whole response. ``now_s``: wall-clock time. ``has_body`` is False for an answer to HEAD."""
+    def reply(self, reply: HttpReply, context: CallContext, now_s: float, *, closes: bool) -> bytes:
+        """One whole response. ``now_s``: wall-clock time."""
         body = reply.body
         more = b"".join([b"%s: %s\r\n" % (name.encode(), _value(value)) for name, value in reply.headers])
         return b"".join(
@@ -48,7 +46,7 @@ class ReplyWriter:
                 b"\r\n",
                 more,
                 CLOSE if closes else b"\r\n",
-                body if has_body else b"",
+                body,
             )
         )
 
