@@ -115,8 +115,12 @@ class App:
     def _described(self, name: str) -> ServedModel:
         targets = self._catalogue.router.model(name)
         labels = [describe_label(label, target) for label, target in sorted(targets.labels.items())]
-        example = example_of(targets.versions[max(targets.versions)].model)
         served = ServedModel(name, sorted(targets.versions), labels)
+        try:
+            example = example_of(targets.versions[max(targets.versions)].model)
+        except Exception:
+            logger.exception("no example call of %s can be made", name)
+            return served
         if example is None:
             return served
         return replace(served, path=example.path, body=example.body, is_script=example.is_script)
