@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -73,5 +74,5 @@ def _tool(command: list[str]) -> str:
     if shutil.which(command[0]) is None:
         return "not installed"
     said = subprocess.run(command, capture_output=True, text=True, check=False)
-    words = (said.stdout or said.stderr).split()
-    return next((word for word in words if any(character.isdigit() for character in word)), "unknown")
+    version = re.search(r"\d+\.\d+[\w.-]*", said.stdout + said.stderr)
+    return version.group() if version else "of an unknown version"

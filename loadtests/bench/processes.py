@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
+ROLES = ("supervisor", "worker", "reserve")
+"""What the processes of ``rapide serve --workers 1`` are; the reserve is there to take a lost worker's place at once."""
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0
 
@@ -106,10 +109,10 @@ class ServerProcess:
             self._process.wait()
 
     def memory(self) -> list[Memory]:
-        """The process and its descendants: ``process`` alone, or ``supervisor`` and ``worker`` for each child."""
+        """The process and its descendants, in the order in which they were started."""
         pids = [self._process.pid, *_descendants(self._process.pid)]
-        roles = ["process"] if len(pids) == 1 else ["supervisor", *["worker"] * (len(pids) - 1)]
-        return [_memory(role, pid) for role, pid in zip(roles, pids, strict=True)]
+        roles = itertools.chain(ROLES, itertools.repeat("other")) if len(pids) > 1 else ["process"]
+        return [_memory(role, pid) for role, pid in zip(roles, pids, strict=False)]
 
 
 def port_answers(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,21 +11,25 @@ from rapide.loadtests.bench.contestants import CONTESTANTS, Contestant
 from rapide.loadtests.bench.workloads import WORKLOADS
 
 Entry = Mapping[str, Any]
+WIDTH = 116
 _PINNED = {
     True: "the servers pinned to one core and the generator to another",
     False: "nothing pinned, as there is one core",
 }
 _METHOD = """\
-- One run, {pinned}. Every server answers from one process, with one thread in `session.run`, which does not
-  spin.
-- {rounds} round(s); in each, all contestants in turn, {duration_s:g} s each after a warm-up. A figure is the
-  median over the rounds. A ratio is taken within a round, against the hand-written server of the same protocol;
-  its median is shown, and between which values it lay.
-- Closed loops: {grpc} for gRPC, on at most {most_connections} connections, and {http} for HTTP. Before, an
-  ordinary client compared every contestant's answer with what the bare model answers.
-- Fixed arrival rate: our own generator (`loadtests/wire`), the same arrivals for everybody in a round. Where its
-  own lateness nears a p99, it measured itself.
-- RSS counts shared pages in every process, PSS divides them among those that share them."""
+One run, {pinned}. Every server answers from one process, with one thread in `session.run`, which does not spin.
+
+{rounds} round(s); in each, all contestants in turn, {duration_s:g} s each after a warm-up. A figure is the median
+over the rounds. A ratio is taken within a round, against the hand-written server of the same protocol; its median
+is shown, and between which values it lay.
+
+Closed loops: {grpc} for gRPC, on at most {most_connections} connections, and {http} for HTTP. Before, an ordinary
+client compared every contestant's answer with what the bare model answers.
+
+Fixed arrival rate: our own generator (`loadtests/wire`), the same arrivals for everybody in a round. Where its own
+lateness nears a p99, it measured itself.
+
+RSS counts shared pages in every process, PSS divides them among those that share them."""
 NAMES = {contestant.name: contestant for contestant in CONTESTANTS}
 
 
@@ -53,10 +58,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def _preface(results: Mapping[str, Any]) -> list[str]:
     where = results["machine"]
     lines = [
-        f"{where['cpu']}, {where['cores']} cores, {where['memory_gib']} GiB; {where['system']}, "
-        f"Linux {where['kernel']}; {where['when']}; load average before the run {where['load_before']}.",
+        _wrapped(
+            f"{where['cpu']}, {where['cores']} cores, {where['memory_gib']} GiB; {where['system']}, "
+            f"Linux {where['kernel']}; {where['when']}; load average before the run {where['load_before']}."
+        ),
         "",
-        ", ".join(f"{name} {version}" for name, version in results["versions"].items()) + ".",
+        _wrapped(", ".join(f"{name} {version}" for name, version in results["versions"].items()) + "."),
     ]
     if results["quick"]:
         lines += ["", "**A quick run: one short round. Good for a glance, not for a claim.**"]
@@ -133,7 +140,7 @@ def _starts(results: Mapping[str, Any]) -> list[str]:
     starts = results["starts"]
     ready_s = [start["ready_s"] for start in starts]
     rows = [
-        ("rapide, one model, just ready: " + role, *_weights([start["memory"] for start in starts], role))
+        ("rapide, one model, idle: " + role, *_weights([start["memory"] for start in starts], role))
         for role in _roles(starts[0]["memory"])
     ]
     rows += [
@@ -167,12 +174,18 @@ def _weights(memories: Sequence[Sequence[Entry]], role: str) -> tuple[str, str]:
 
 def _method(results: Mapping[str, Any]) -> list[str]:
     method = results["method"]
-    return _METHOD.format(
+    text = _METHOD.format(
         pinned=_PINNED[method["pinned"]],
         grpc=method["generators"]["grpc"],
         http=method["generators"]["http"],
         **{name: method[name] for name in ("rounds", "duration_s", "most_connections")},
-    ).splitlines()
+    )
+    return [_wrapped(f"- {paragraph}", "  ") for paragraph in text.split("\n\n")]
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """``text`` in lines of the width that the other pages have."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def spread(ratios: Sequence[float]) -> str:

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ SCHEMA = 1
 OPEN_LOOP_LANES = {"grpc": 8, "http": 32}
 BUSY_IN_FLIGHT = {"grpc": 32, "http": 8}
 """Where a protocol's baseline is near its maximum: half of that is the rate of its open loops."""
+
+SETTLES_WITHIN_S = 2.0
+"""By then the reserve process, which starts when the worker is ready, has its libraries loaded."""
 
 Say = Callable[[str], None]
 
@@ -105,10 +109,11 @@ def _bare(folder: Path, plan: Plan) -> Any:
 
 
 def _start(model: Path, folder: Path) -> dict[str, Any]:
-    """Seconds from the command to ready, and the memory then, with one small model."""
+    """Seconds from the command to ready, and the memory soon after, with one small model."""
     ports = Ports()
     with ServerProcess(pinned(contestants.rapide_command(model, ports)), folder / "start.log") as server:
         ready_s = server.wait_until(lambda: contestants.rapide_is_ready(ports))
+        time.sleep(SETTLES_WITHIN_S)
         return {"ready_s": ready_s, "memory": _memory(server)}
 
 

@@ -113,7 +113,7 @@ def test_the_page_shows_medians_and_ratios_within_rounds() -> None:
     assert "| rapide, gRPC | 500 · 0.50× (0.50–0.50) |" in page
     assert "| rapide, gRPC | 500 | 200 | 400 | 900 | 1,200 | 20 | 1.00× (1.00–1.00) | 0 |" in page
     assert "ready 0.80 s after the command was given (0.70–0.90)" in page
-    assert "| rapide, one model, just ready: worker | 90 | 70 |" in page
+    assert "| rapide, one model, idle: worker | 90 | 70 |" in page
     assert "5.2 µs for 1, 18.0 µs for 64" in page
     assert "A CPU, 2 cores" in page
     assert "quick run" not in page
