@@ -218,7 +218,7 @@ class HotWay:
             if plan is None:
                 return False
             arrays = pattern.template.arrays(buffer, position)
-            if any(np.isnan(arrays[index]).any() for index in plan.finite):
+            if plan.finite and any(np.isnan(arrays[index]).any() for index in plan.finite):
                 return False
             context.encoding = _ENCODING
             context.payload_bytes = end - start
