@@ -16,7 +16,7 @@ from pathlib import Path
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
 ROLES = ("supervisor", "worker", "reserve")
-"""What the processes of ``rapide serve --workers 1`` are; the reserve is there to take a lost worker's place at once."""
+"""What the processes of ``rapide serve --workers 1`` are; the reserve takes a lost worker's place at once."""
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0
 
