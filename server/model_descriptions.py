@@ -110,6 +110,17 @@ def index(
     return [entry for entry in entries.values() if entry["state"] == "READY" or not ready]
 
 
+def unloaded(available: Mapping[str, Sequence[int]], known: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Entries for the versions in the repository that are not among the ``known`` ones."""
+    named = {(entry["name"], entry["version"]) for entry in known}
+    return [
+        _index_entry(name, str(version), "UNAVAILABLE", "unloaded")
+        for name, versions in available.items()
+        for version in versions
+        if (name, str(version)) not in named
+    ]
+
+
 def tf_version_status(entry: Mapping[str, str]) -> dict[str, Any]:
     """An entry of the index in TensorFlow Serving's words."""
     failed = entry["state"] == "UNAVAILABLE"

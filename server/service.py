@@ -65,6 +65,7 @@ class InferenceService:
         self._telemetry = telemetry
         self._views: WeakKeyDictionary[LoadedVersion, _View] = WeakKeyDictionary()
         self._problems: Sequence[Mapping[str, Any]] = ()
+        self._available: Mapping[str, Sequence[int]] = {}
         self._is_serving = False
         self._changed = asyncio.Event()
 
@@ -271,6 +272,11 @@ class InferenceService:
         """Triton's repository index: every version that is served, on its way, or cannot be served and why."""
         return model_descriptions.index(self._catalogue.statuses(), self._problems, ready=ready)
 
+    def repository_index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """The same, with what the repository offers and nobody has loaded."""
+        known = self.index(ready=ready)
+        return known if ready else known + model_descriptions.unloaded(self._available, known)
+
     async def overview(self) -> dict[str, Any]:
         """What the status page shows."""
         served = self.served()
@@ -308,6 +314,7 @@ class InferenceService:
         self.shared_memory.commit()
         self._telemetry.apply(state.trace, state.log)
         self._problems = state.problems
+        self._available = state.available
         self._telemetry.scalar("rapide_repository_problems").set(len(state.problems))
         self._is_serving = True
         self._announce()

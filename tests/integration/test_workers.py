@@ -168,6 +168,8 @@ def test_metrics_of_any_worker_are_the_metrics_of_all(constant: Path) -> None:
 def test_a_loaded_model_is_loaded_in_every_worker(constant: Path) -> None:
     with running(constant, *TWO, "--control", "explicit") as server:
         assert server.ready["models"] == []
+        index = call(server.http_address, "POST", "/v2/repository/index")[2]
+        assert index == [{"name": "m", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}]
         assert all("[404" in answer for answer in asks(server, "/v2/models/m/ready"))
         assert call(server.http_address, "POST", "/v2/repository/models/m/load")[0] == 200
         assert asks(server, "/v2/models/m/ready") == {'[200, {"ready": true}]'}
@@ -230,6 +232,7 @@ def test_a_repository_that_vanishes_takes_nothing_away(constant: Path) -> None:
 def test_a_killed_worker_is_replaced_within_a_second_and_its_siblings_notice_nothing(constant: Path) -> None:
     with running(constant, *TWO) as server:
         eventually(lambda: len(server.children) == 3, "two workers and one in reserve")
+        eventually(lambda: is_idle(max(server.children)), "the one in reserve has imported everything")
         connections = [http.client.HTTPConnection(*server.http_address, timeout=10) for _ in range(16)]
         for connection in connections:
             assert call_on(connection, "GET", "/v2/health/live")[0] == 200
@@ -258,6 +261,13 @@ def test_a_killed_worker_is_replaced_within_a_second_and_its_siblings_notice_not
         assert requests_total(server, "m") >= before + len(answered), "counters never go back"
         for connection in connections:
             connection.close()
+
+
+def is_idle(pid: int) -> bool:
+    """Whether a process uses no processor time for a while."""
+    before = Path(f"/proc/{pid}/stat").read_text().split()[13:15]
+    time.sleep(0.2)
+    return Path(f"/proc/{pid}/stat").read_text().split()[13:15] == before
 
 
 def test_workers_do_not_outlive_their_supervisor(constant: Path) -> None:
