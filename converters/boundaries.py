@@ -94,14 +94,18 @@ class _Search:
         """For each feature of the matrix, a column that moves it."""
         movers: dict[int, str] = {}
         for name, column_grid in self._grids.items():
-            ends = []
-            for end in (column_grid.low, column_grid.high):
-                frame = self._base.copy()
-                frame[name] = column_grid.decode(np.full(len(frame), end, dtype=np.int64))
-                ends.append(np.nan_to_num(self._site.transform(frame)))
+            try:
+                ends = [self._at(name, column_grid, end) for end in (column_grid.low, column_grid.high)]
+            except ValueError:  # an encoder, say, that knows only the numbers of its training
+                continue
             for feature in np.flatnonzero((ends[0] != ends[1]).any(axis=0)):
                 movers.setdefault(int(feature), name)
         return movers
+
+    def _at(self, name: str, column_grid: Grid, position: int) -> Array:
+        frame = self._base.copy()
+        frame[name] = column_grid.decode(np.full(len(frame), position, dtype=np.int64))
+        return np.nan_to_num(self._site.transform(frame))
 
     def _row_for(self, split: int) -> int:
         reaching = np.flatnonzero(self._reached[:, split])

@@ -32,7 +32,7 @@ ONNX_TYPES: dict[DataType, int] = {
 class Face:
     """What one output is to look like. ``width`` None: [N]; else [N, width].
 
-    ``position``: which of the graph's outputs it is. ``take_last``: keep only the last of its columns.
+    ``position``: which of the graph's outputs it is. ``take``: the only column to keep of it, if not all.
     ``names``: texts that integer labels are turned into.
     """
 
@@ -40,7 +40,7 @@ class Face:
     position: int
     width: int | None
     onnx_type: int
-    take_last: bool = False
+    take: int | None = None
     names: tuple[tuple[int, str], ...] = ()
 
 
@@ -79,7 +79,7 @@ def shape_outputs(model: ModelProto, faces: Sequence[Face]) -> None:
     del graph.output[:]
     for face in faces:
         current = f"rapide_out_{face.position}"
-        current = _taken_last(graph, face, current)
+        current = _taken(graph, face, current)
         current = _named(graph, face, current)
         shape = [-1] if face.width is None else [-1, face.width]
         graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), f"rapide_shape_{face.name}"))
@@ -112,11 +112,11 @@ def _require_opset(model: ModelProto, domain: str, least: int) -> None:
     model.opset_import.append(helper.make_opsetid(domain, least))
 
 
-def _taken_last(graph: onnx.GraphProto, face: Face, current: str) -> str:
-    if not face.take_last:
+def _taken(graph: onnx.GraphProto, face: Face, current: str) -> str:
+    if face.take is None:
         return current
-    index = f"rapide_last_{face.name}"
-    graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), index))
+    index = f"rapide_take_{face.name}"
+    graph.initializer.append(numpy_helper.from_array(np.array([face.take], np.int64), index))
     graph.node.append(helper.make_node("Gather", [current, index], [f"{index}_taken"], axis=1))
     return f"{index}_taken"
 

@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline
 
 from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
 from rapide.converters.errors import ConversionError
-from rapide.converters.sources.scikit_learn import imputer, narrowing, trees
+from rapide.converters.sources.scikit_learn.parts import register_parts
 from rapide.converters.sources.scikit_learn.structure import Node, describe, parts, root, walk
 
 OPSETS = {"": 21, "ai.onnx.ml": 3}
@@ -37,7 +37,7 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
 
     Raises ConversionError, naming the step that cannot be converted.
     """
-    _register_parts()
+    register_parts()
     node = root(estimator, tuple(column.name for column in columns))
     check_supported(node)
     prepared = prepare(estimator, precision)
@@ -54,7 +54,7 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
             )
         except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError) as error:
             raise _unsupported(error, prepared, node) from error
-        except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AssertionError, AttributeError, IndexError, KeyError, NameError, TypeError, ValueError) as error:
             raise _unsupported(error, prepared, node) from error
     return graph
 
@@ -151,18 +151,26 @@ def _spell_missing_category(encoder: Any) -> None:
     ]
 
 
+def _ignore_unknown(encoder: Any) -> None:
+    """Where no category is infrequent, the options that speak of infrequent ones mean "ignore", which is all that
+    skl2onnx understands."""
+    infrequent = getattr(encoder, "infrequent_categories_", None) or []
+    if encoder.handle_unknown in ("infrequent_if_exist", "warn") and all(found is None for found in infrequent):
+        encoder.handle_unknown = "ignore"
+        encoder._infrequent_enabled = False
+
+
+def _one_hot(encoder: Any) -> None:
+    _ignore_unknown(encoder)
+    _spell_missing_category(encoder)
+
+
 def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
 def _keep_shape(voting: Any) -> None:
     voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
-
-
-def _register_parts() -> None:
-    imputer.register()
-    trees.register()
-    narrowing.register()
 
 
 def _operator_names() -> Mapping[Any, str]:
@@ -172,7 +180,6 @@ def _operator_names() -> Mapping[Any, str]:
 
 _CHANGES: Mapping[type, Callable[[Any], None]] = {ColumnTransformer: _number_columns}
 _CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
-    "OneHotEncoder": _spell_missing_category,
-    "OrdinalEncoder": _spell_missing_category,
+    "OneHotEncoder": _one_hot,
     "VotingClassifier": _keep_shape,
 }

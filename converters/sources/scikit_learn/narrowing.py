@@ -14,15 +14,11 @@ from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
 
-_originals: dict[type, Callable[..., Any]] = {}
-
 
 def register() -> None:
-    """Takes the place of skl2onnx's parsers, in this process; once."""
+    """Takes the place of skl2onnx's parsers, in this process. Call it once (``parts.py``)."""
     for kind in (ColumnTransformer, FeatureUnion):
-        if kind not in _originals:
-            _originals[kind] = sklearn_parsers_map[kind]
-            update_registered_parser(kind, _widened(_originals[kind]))
+        update_registered_parser(kind, _widened(sklearn_parsers_map[kind]))
 
 
 def _widened(inner: Callable[..., Any]) -> Callable[..., Any]:

@@ -179,7 +179,8 @@ class SklearnOriginal:
             if output.is_label and self._task.text_labels and self._task.classes is not None:
                 names = tuple(zip(map(int, self._task.classes), self._task.class_names, strict=True))
                 onnx_type = ONNX_TYPES[DataType.BYTES]
-            faces.append(Face(output.name, position, width, onnx_type, width == 1 and columns == 2, names))
+            take = _nearest_column(array, wanted) if width == 1 and columns > 1 else None
+            faces.append(Face(output.name, position, width, onnx_type, take, names))
         return faces
 
     def _trial(self, model: ModelProto, precision: Precision) -> list[Array]:
@@ -280,6 +281,11 @@ def _onnx_type(array: Array) -> int:
     if datatype is None:
         datatype = DataType.FP64 if array.dtype == np.float64 else DataType.FP32
     return ONNX_TYPES[datatype]
+
+
+def _nearest_column(given: Array, wanted: Array) -> int:
+    """Of two classes' scores skl2onnx gives both signs, and for some estimators in the other order."""
+    return int(np.argmin(np.abs(given.astype(np.float64) - wanted).sum(axis=0)))
 
 
 def _listed(names: list[str], most: int = 8) -> str:

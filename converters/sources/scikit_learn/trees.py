@@ -10,6 +10,7 @@ They stay in charge of the graph; what they write passes through ``_TreeNodes``,
   graph
   does; histogram trees get double thresholds, as they have them. The sums come out in float32 either way
   (TreeEnsembleRegressor and TreeEnsembleClassifier of ai.onnx.ml 3);
+- how a forest of classifiers counts its votes (``votes.py``);
 - numpy scalars in attributes, which onnx ≥ 1.20 refuses.
 """
 
@@ -24,7 +25,7 @@ from skl2onnx import update_registered_converter
 from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common._apply_operation import apply_cast
 from skl2onnx.common._registration import get_converter, get_shape_calculator
-from skl2onnx.common.data_types import DoubleTensorType
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -37,6 +38,7 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
+from rapide.converters.sources.scikit_learn.votes import count_votes, is_forest_of_classifiers
 from rapide.server.tensors import Array
 
 _KINDS = (
@@ -54,16 +56,12 @@ _KINDS = (
     RandomForestRegressor,
 )
 _REALS = ("nodes_values", "nodes_hitrates", "base_values", "target_weights", "class_weights")
-_registered: set[str] = set()
 
 
 def register() -> None:
-    """Takes the place of skl2onnx's converters, in this process; once."""
-    for kind in _KINDS:
-        alias = sklearn_operator_name_map[kind]
-        if alias in _registered:
-            continue
-        _registered.add(alias)
+    """Takes the place of skl2onnx's converters, in this process. Call it once (``parts.py``)."""
+    by_alias = {sklearn_operator_name_map[kind]: kind for kind in _KINDS}  # some share a converter
+    for alias, kind in by_alias.items():
         inner = get_converter(alias)
         update_registered_converter(
             kind,
@@ -85,9 +83,28 @@ def floor32(values: Array) -> Array:
 
 def _corrected(inner: Callable[..., None]) -> Callable[..., None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        inner(scope, operator, _TreeNodes(scope, container, operator))
+        nodes = _TreeNodes(scope, container, operator)
+        is_double = isinstance(operator.inputs[0].type, DoubleTensorType)
+        if is_double and not hasattr(operator.raw_operator, "_predictors"):
+            operator = _NarrowOperator(scope, container, operator)
+        inner(scope, operator, nodes)
 
     return convert
+
+
+class _NarrowOperator:
+    """An operator whose double input passes through a cast to float32 first."""
+
+    def __init__(self, scope: Any, container: Any, operator: Any) -> None:
+        self._operator = operator
+        given = operator.inputs[0]
+        narrow = scope.declare_local_variable("narrow", FloatTensorType(given.type.shape))
+        apply_cast(scope, given.full_name, narrow.full_name, container, to=TensorProto.FLOAT)
+        self.inputs = [narrow]
+        self.input_full_names = [narrow.full_name]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
 
 
 class _TreeNodes:
@@ -109,13 +126,14 @@ class _TreeNodes:
             return
         attributes = {name: _plain(value) for name, value in attributes.items()}
         self._correct(attributes)
-        if self._is_double:
-            inputs = self._double(inputs, attributes)
         outputs = [outputs] if isinstance(outputs, str) else list(outputs)
         sums = outputs[-1]
         if self._wants_double:
             outputs[-1] = self._scope.get_unique_variable_name("sums")
-        self._container.add_node(op_type, inputs, outputs, **attributes)
+        if op_type == "TreeEnsembleClassifier" and is_forest_of_classifiers(self._estimator):
+            count_votes(self._scope, self._container, self._estimator, inputs, outputs, attributes)
+        else:
+            self._container.add_node(op_type, inputs, outputs, **attributes)
         if self._wants_double:
             apply_cast(self._scope, outputs[-1], sums, self._container, to=TensorProto.DOUBLE)
 
@@ -124,32 +142,22 @@ class _TreeNodes:
             nodes = np.concatenate(_histogram_nodes(self._estimator))
             values = np.where(nodes["is_leaf"] == 1, 0.0, nodes["num_threshold"])
             attributes["nodes_values"] = values if self._is_double else floor32(values)
+            if self._is_double:
+                _widen(attributes)
             return
         trees = _trees(self._estimator)
         if sum(tree.node_count for tree in trees) == len(attributes["nodes_modes"]):
             directions = np.concatenate([tree.missing_go_to_left for tree in trees])
             attributes["nodes_missing_value_tracks_true"] = [int(left) for left in directions]
 
-    def _double(self, inputs: Any, attributes: dict[str, Any]) -> Any:
-        """Makes the node fit double inputs; returns what it is to be given."""
-        if hasattr(self._estimator, "_predictors"):
-            attributes["op_version"] = 3
-            for name in _REALS:
-                if name in attributes:
-                    reals = np.asarray(attributes.pop(name), dtype=np.float64)
-                    attributes[f"{name}_as_tensor"] = numpy_helper.from_array(reals, name)
-            return inputs
-        is_leaf = np.array([mode == "LEAF" for mode in attributes["nodes_modes"]])
-        thresholds = np.concatenate([tree.threshold for tree in _trees(self._estimator)])
-        if len(thresholds) == len(is_leaf):
-            attributes["nodes_values"] = np.where(is_leaf, np.float32(0), floor32(thresholds))
-        for name in _REALS:
-            if name in attributes:
-                attributes[name] = np.asarray(attributes[name], dtype=np.float32)
-        narrow = self._scope.get_unique_variable_name("narrow")
-        name = inputs if isinstance(inputs, str) else inputs[0]
-        apply_cast(self._scope, name, narrow, self._container, to=TensorProto.FLOAT)
-        return [narrow]
+
+def _widen(attributes: dict[str, Any]) -> None:
+    """Gives the node double thresholds and weights, which only version 3 of the operators has."""
+    attributes["op_version"] = 3
+    for name in _REALS:
+        if name in attributes:
+            reals = np.asarray(attributes.pop(name), dtype=np.float64)
+            attributes[f"{name}_as_tensor"] = numpy_helper.from_array(reals, name)
 
 
 def _trees(estimator: Any) -> list[Any]:
