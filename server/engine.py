@@ -17,36 +17,17 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Protocol
 
-from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue
+from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue, Reason
 from rapide.server.dispatch import RunTimes
 from rapide.server.errors import DeadlineExceeded, Internal, QueueFull, RapideError, Unavailable
 from rapide.server.merging import measure_of
-from rapide.server.runs import Answer, Done, Outcome, Run, RunnableModel, Runner, Ticket
+from rapide.server.runs import Answer, BatchRecorder, Done, Outcome, Run, RunnableModel, Runner, Ticket
 from rapide.server.tensors import Array
 
 _log = logging.getLogger(__name__)
-
-
-class BatchRecorder(Protocol):
-    """What the engine tells telemetry (``telemetry.recorder.Recorder``)."""
-
-    def arrival(self, now_s: float, rows: int) -> None: ...
-
-    def batch(
-        self,
-        requests: int,
-        rows: int,
-        queue_s: Sequence[float],
-        compute_s: float,
-        reason: str,
-        input_s: float = 0.0,
-    ) -> None: ...
-
-    def waiting(self, requests: int, rows: int) -> None: ...
 
 
 class Engine:
@@ -163,9 +144,12 @@ class Engine:
     # Where a batch runs.
 
     def _run_inline(self, batch: Batch[Ticket]) -> None:
+        begun_s = self._clock()
         runs = self._runner.execute(batch, [ticket.arrays for ticket in batch.entries])
-        self._learn(batch, runs, runs[0].input_s + runs[0].compute_s)
+        ended_s = self._clock()
+        self._learn(runs, ended_s - begun_s)
         self._deliver(self._claim(runs))
+        self._expire(ended_s)  # who became too late for a retry
 
     def _run_on_thread(self, batch: Batch[Ticket]) -> None:
         self._free -= 1
@@ -192,14 +176,14 @@ class Engine:
         """A batch came back from its thread. The next one starts first, so that it runs while we answer."""
         self._free += 1
         self._on_threads.remove(batch)
-        self._learn(batch, runs, took_s)
+        self._learn(runs, took_s)
         outcomes = self._claim(runs)
         self._drain()
         self._deliver(outcomes)
 
-    def _learn(self, batch: Batch[Ticket], runs: list[Run], took_s: float) -> None:
-        if len(runs) == 1 and runs[0].error is None:
-            self._times.observe(batch.rows, took_s * 1e6)
+    def _learn(self, runs: list[Run], took_s: float) -> None:
+        if len(runs) == 1 and runs[0].error is None and runs[0].reason is not Reason.RETRY:
+            self._times.observe(runs[0].rows, took_s * 1e6)
             return
         failed = [run.error for run in runs if isinstance(run.error, Internal)]
         if failed:

@@ -1,9 +1,9 @@
-"""A request on its way through the engine (Ticket), a run of the model (Run), a request's part of it (Answer)."""
+"""What the engine works with: a request on its way (Ticket), a run of the model (Run), its part of it (Answer)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 from rapide.server.batching import FINISHED, Batch, Entry, Reason
@@ -35,6 +35,24 @@ class RunnableModel(Protocol):
     def run(self, arrays: list[Array]) -> list[Array]:
         """The outputs, in the signature's order. Blocking, thread-safe. Raises RapideError."""
         ...
+
+
+class BatchRecorder(Protocol):
+    """What the engine tells telemetry (``telemetry.recorder.Recorder``)."""
+
+    def arrival(self, now_s: float, rows: int) -> None: ...
+
+    def batch(
+        self,
+        requests: int,
+        rows: int,
+        queue_s: Sequence[float],
+        compute_s: float,
+        reason: str,
+        input_s: float = 0.0,
+    ) -> None: ...
+
+    def waiting(self, requests: int, rows: int) -> None: ...
 
 
 class Run:

@@ -38,6 +38,10 @@ class HandClock:
     def __call__(self) -> float:
         return self.now_s
 
+    def lapse(self, seconds: float) -> None:
+        """Lets time pass, in the middle of whatever is going on."""
+        self.now_s += seconds
+
 
 class HandHandle:
     def __init__(self) -> None:

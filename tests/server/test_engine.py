@@ -354,22 +354,40 @@ class TestFailures:
         assert bench.model.batches == [[1, POISON, 2], [1], [POISON], [2]]
         assert bench.recorder.batches == [(1, 1, "retry"), (1, 1, "retry")]
 
-    def test_retrying_skips_who_is_gone_or_late_by_then(self) -> None:
-        bench = Bench(run_us=ON_THREAD_US)
+    @pytest.mark.parametrize("run_us", [ON_LOOP_US, ON_THREAD_US])
+    def test_retrying_skips_who_is_gone_or_late_by_then(self, run_us: float) -> None:
+        bench = Bench(run_us=run_us)
         gone = bench.submit("gone", rows_of(1))
         bench.submit("late", rows_of(2), within_s=1.0)
         bench.submit("poison", rows_of(POISON))
         bench.submit("fine", rows_of(3))
-        bench.loop.tick()
 
         def meanwhile() -> None:
             gone.cancel()
             bench.clock.now_s += 2.0
 
         bench.model.before_run = meanwhile
-        bench.work()
+        bench.loop.settle()
+        if bench.executor.jobs:
+            bench.work()
         assert bench.model.batches == [[1, 2, POISON, 3], [POISON], [3]]
         assert bench.told == {"late": DeadlineExceeded, "poison": InvalidRequest, "fine": [6]}
+
+    @pytest.mark.parametrize("run_us", [ON_LOOP_US, ON_THREAD_US])
+    def test_a_batch_that_fails_when_all_of_it_is_late_is_told_so(self, run_us: float) -> None:
+        bench = Bench(run_us=run_us)
+        bench.submit("a", rows_of(POISON), within_s=1.0)
+        bench.submit("b", rows_of(1), within_s=1.0)
+
+        def meanwhile() -> None:
+            bench.clock.now_s += 2.0
+
+        bench.model.before_run = meanwhile
+        bench.loop.settle()
+        if bench.executor.jobs:
+            bench.work()
+        assert bench.told == {"a": DeadlineExceeded, "b": DeadlineExceeded}
+        assert len(bench.model.batches) == 1
 
     def test_a_bug_in_the_model_is_internal_and_says_nothing_private(
         self, caplog: pytest.LogCaptureFixture
@@ -475,6 +493,9 @@ class TestMemory:
         assert held() is None
 
 
+VALUES = st.one_of(st.just(POISON), st.integers(0, 1000).map(float))
+
+
 class EngineMachine(RuleBasedStateMachine):
     """Whatever arrives, is cancelled, is late, fails, or lands when: each request gets its own rows, once."""
 
@@ -482,12 +503,20 @@ class EngineMachine(RuleBasedStateMachine):
         run_us=st.sampled_from([ON_LOOP_US, ON_THREAD_US]),
         signature=st.sampled_from([DOUBLER, SEQUENCES, ALONE]),
         sessions=st.integers(1, 3),
-        max_batch_rows=st.integers(1, 6),
+        max_batch_rows=st.sampled_from([6, 3, 1]),
         max_delay_s=st.sampled_from([0.0, 0.0, 0.01]),
+        stall_s=st.sampled_from([0.03, 0.0, 0.0015]),
     )
     def begin(
-        self, run_us: float, signature: Signature, sessions: int, max_batch_rows: int, max_delay_s: float
+        self,
+        run_us: float,
+        signature: Signature,
+        sessions: int,
+        max_batch_rows: int,
+        max_delay_s: float,
+        stall_s: float,
     ) -> None:
+        """``stall_s``: so much longer than expected every run takes; deadlines pass while it is under way."""
         self.bench = Bench(
             run_us=run_us,
             signature=signature,
@@ -496,17 +525,25 @@ class EngineMachine(RuleBasedStateMachine):
             max_queue_rows=20,
             max_delay_s=max_delay_s,
         )
+        self.bench.model.before_run = lambda: self.bench.clock.lapse(stall_s)
         self.sent: dict[str, list[float]] = {}
         self.tickets: dict[str, Ticket] = {}
         self.deadlines: dict[str, float] = {}
         self.cancelled: set[str] = set()
 
     @rule(
-        values=st.lists(st.one_of(st.integers(0, 1000).map(float), st.just(POISON)), max_size=8),
+        burst=st.lists(st.lists(VALUES, max_size=4), min_size=1, max_size=4),
         width=st.integers(1, 2),
-        within_s=st.sampled_from([math.inf, 0.0, 0.001, 0.02]),
+        within_s=st.sampled_from([0.02, math.inf, 0.001, 0.0]),
+        is_ticked=st.booleans(),
     )
-    def submit(self, values: list[float], width: int, within_s: float) -> None:
+    def submit(self, burst: list[list[float]], width: int, within_s: float, is_ticked: bool) -> None:
+        for values in burst:
+            self._submit(values, width, within_s)
+        if is_ticked:
+            self.bench.loop.tick()
+
+    def _submit(self, values: list[float], width: int, within_s: float) -> None:
         name = f"request {len(self.sent)}"
         if self.bench.model.signature is not SEQUENCES:
             width = 2
@@ -554,6 +591,14 @@ class EngineMachine(RuleBasedStateMachine):
                 assert outcome == [2 * value for value in values]
 
     @invariant()
+    def an_idle_engine_owes_nobody_an_answer(self) -> None:
+        if hasattr(self, "bench"):
+            bench = self.bench
+            is_idle = not bench.loop._ready and not bench.executor.jobs
+            if is_idle and not bench.engine._policy.max_delay_s:
+                assert bench.told.keys() | self.cancelled == self.sent.keys()
+
+    @invariant()
     def no_session_is_idle_while_something_waits(self) -> None:
         """Work conservation, once the loop has had its turn."""
         if hasattr(self, "bench"):
@@ -577,7 +622,7 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestEngineMachine.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 
 
 class TestOnARealLoop:
