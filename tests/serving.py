@@ -36,6 +36,6 @@ class Served:
 def serving(models: Path, log: Path, *flags: str) -> Iterator[Served]:
     """``rapide serve models`` with one worker and these flags, ready; stopped at the end. It prints to ``log``."""
     ports = Ports()
-    with ServerProcess([*rapide_command(models, ports), *flags], log) as process:
+    with ServerProcess(rapide_command(models, ports, *flags), log) as process:
         process.wait_until(lambda: rapide_is_ready(ports))
         yield Served(process, ports)

@@ -90,13 +90,20 @@ def _python(module: str) -> Callable[[Path, Ports], list[str]]:
     return command
 
 
-def rapide_command(folder: Path, ports: Ports) -> list[str]:
-    """One worker on free ports, with the defaults that a newcomer gets."""
+def rapide_command(folder: Path, ports: Ports, *flags: str) -> list[str]:
+    """One worker on free ports; ``flags`` beside the defaults that a newcomer gets."""
     return [
         str(Path(sys.executable).with_name("rapide")),
         *("serve", str(folder), "--workers", "1", "--host", HOST),
         *("--http-port", str(ports.http), "--grpc-port", str(ports.grpc), "--metrics-port", str(ports.metrics)),
+        *flags,
     ]
+
+
+def _rapide(grpc_engine: str, http_engine: str) -> Callable[[Path, Ports], list[str]]:
+    return lambda folder, ports: rapide_command(
+        folder, ports, "--grpc-engine", grpc_engine, "--http-engine", http_engine
+    )
 
 
 def rapide_is_ready(ports: Ports) -> bool:
@@ -110,15 +117,18 @@ def rapide_is_ready(ports: Ports) -> bool:
 
 GRPC_AIO = Server("grpc-aio", _python("grpc_aio"), lambda ports: port_answers(ports.grpc))
 STARLETTE = Server("starlette", _python("starlette_json"), lambda ports: port_answers(ports.http))
-RAPIDE = Server("rapide", rapide_command, rapide_is_ready)
-SERVERS = (GRPC_AIO, STARLETTE, RAPIDE)
+RAPIDE = Server("rapide", _rapide("lane", "lane"), rapide_is_ready)
+REFERENCE = Server("rapide on grpcio and uvicorn", _rapide("grpcio", "uvicorn"), rapide_is_ready)
+SERVERS = (GRPC_AIO, STARLETTE, RAPIDE, REFERENCE)
 
 CONTESTANTS: Sequence[Contestant] = (
     Contestant("grpc-aio", "hand-written: grpc.aio, uvloop", GRPC_AIO, "grpc"),
     Contestant("rapide-grpc", "rapide, gRPC", RAPIDE, "grpc", against="grpc-aio"),
+    Contestant("reference-grpc", "rapide on grpcio, gRPC", REFERENCE, "grpc", against="grpc-aio"),
     Contestant("starlette", "hand-written: uvicorn, Starlette, JSON", STARLETTE, "http"),
     Contestant("rapide-json", "rapide, HTTP, JSON", RAPIDE, "http", against="starlette"),
     Contestant("rapide-binary", "rapide, HTTP, binary tensors", RAPIDE, "http", against="starlette", binary=True),
+    Contestant("reference-json", "rapide on uvicorn, HTTP, JSON", REFERENCE, "http", against="starlette"),
 )
 
 

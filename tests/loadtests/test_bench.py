@@ -62,7 +62,7 @@ def test_requests_in_flight_are_spread_over_connections(
 
 
 def results(rounds: int, quick: bool) -> dict[str, Any]:
-    """What a run would have found if every contestant were 100 a second faster than the one before."""
+    """What a run would have found if every contestant were 1,000 a second faster than the one before."""
     closed = [
         {
             "round": number,
@@ -109,7 +109,7 @@ def results(rounds: int, quick: bool) -> dict[str, Any]:
 def test_the_page_shows_medians_and_ratios_within_rounds() -> None:
     page = report.render(results(rounds=3, quick=False))
     assert "| rapide, gRPC | 4,000 · 2.00× (2.00–2.00) | 4,000 · 2.00× (2.00–2.00) |" in page
-    assert "| rapide, HTTP, JSON | 8,000 · 1.33× (1.33–1.33) |" in page
+    assert "| rapide, HTTP, JSON | 10,000 · 1.25× (1.25–1.25) |" in page
     assert "| rapide, gRPC | 500 · 0.50× (0.50–0.50) |" in page
     assert "| rapide, gRPC | 500 | 200 | 400 | 900 | 1,200 | 20 | 1.00× (1.00–1.00) | 0 |" in page
     assert "ready 0.80 s after the command was given (0.70–0.90)" in page
