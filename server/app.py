@@ -95,6 +95,7 @@ class App:
 
     async def close(self, drain_s: float) -> None:
         """Accepts nothing new and finishes what is under way within ``drain_s``; metrics stay readable so long."""
+        self._service.close()
         await asyncio.gather(self._grpc.stop(drain_s), self._http.stop(drain_s))
         await self._catalogue.close(drain_s=0.0)
         await self._admin.stop(drain_s=0.5)

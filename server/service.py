@@ -68,6 +68,8 @@ class InferenceService:
         self._available: Mapping[str, Sequence[int]] = {}
         self._is_serving = False
         self._changed = asyncio.Event()
+        self.closing = asyncio.Event()
+        """Set when streams that would go on for ever should end."""
 
     # Inference.
 
@@ -224,8 +226,8 @@ class InferenceService:
         }
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yields now, and then whenever readiness or what is served may have changed."""
-        while True:
+        """Yields now, and then whenever readiness or what is served may have changed, until the server closes."""
+        while not self.closing.is_set():
             changed = self._changed
             yield
             await changed.wait()
@@ -326,6 +328,11 @@ class InferenceService:
     def unready(self) -> None:
         """Says from now on that others should be asked; requests are still answered."""
         self._is_serving = False
+        self._announce()
+
+    def close(self) -> None:
+        """Ends watchers, and streams once what they have asked is answered."""
+        self.closing.set()
         self._announce()
 
     def _announce(self) -> None:

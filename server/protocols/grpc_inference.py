@@ -51,7 +51,8 @@ async def predict(
 async def model_stream_infer(
     service: InferenceService, context: CallContext, received: AsyncIterator[bytes]
 ) -> AsyncIterator[pb.ModelStreamInferResponse]:
-    """Answers in the order of the requests, which run side by side. An error is its request's answer."""
+    """Answers in the order of the requests, which run side by side. An error is its request's answer. When the
+    server closes, the stream ends once all that came is answered."""
     numbers = itertools.count(1)
 
     async def answer(raw: bytes) -> pb.ModelStreamInferResponse:
@@ -63,7 +64,7 @@ async def model_stream_infer(
         )
         return await _stream_answer(service, call, raw)
 
-    async for response in in_order(received, answer, MAX_STREAM_REQUESTS):
+    async for response in in_order(received, answer, MAX_STREAM_REQUESTS, service.closing):
         yield response
 
 

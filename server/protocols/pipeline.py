@@ -12,25 +12,36 @@ Result = TypeVar("Result")
 
 
 async def in_order(
-    items: AsyncIterator[Item], work: Callable[[Item], Coroutine[Any, Any, Result]], most: int
+    items: AsyncIterator[Item],
+    work: Callable[[Item], Coroutine[Any, Any, Result]],
+    most: int,
+    until: asyncio.Event,
 ) -> AsyncIterator[Result]:
     """The results of ``work`` in the order of ``items``; at most ``most`` are worked on or wait to be taken.
 
-    No item is read while there is no room: a slow taker slows the sender. An exception of ``items`` or ``work``
-    ends it; then, and when it is closed, what is under way is cancelled and awaited.
+    No item is read while there is no room: a slow taker slows the sender. None is read any more once ``until`` is
+    set: what was read is finished. An exception of ``items`` or ``work`` ends it at once; then, and when it is
+    closed, what is under way is cancelled and awaited.
     """
     pending: deque[asyncio.Task[Result]] = deque()
     room = asyncio.Semaphore(most)
     changed = asyncio.Event()
 
     async def read() -> None:
-        async for item in items:
+        source = aiter(items)
+        while True:
             await room.acquire()
+            try:
+                item = await anext(source)
+            except StopAsyncIteration:
+                return
             pending.append(asyncio.create_task(work(item)))
             changed.set()
 
     reader = asyncio.create_task(read())
     reader.add_done_callback(lambda _: changed.set())
+    ending = asyncio.create_task(until.wait())
+    ending.add_done_callback(lambda _: reader.cancel())
     try:
         while True:
             while pending:
@@ -39,12 +50,13 @@ async def in_order(
                 room.release()
                 yield result
             if reader.done():
-                reader.result()
+                if not reader.cancelled():
+                    reader.result()
                 return
             changed.clear()
             await changed.wait()
     finally:
-        await _cancel(reader, *pending)
+        await _cancel(ending, reader, *pending)
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

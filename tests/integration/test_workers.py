@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import queue
 import shlex
 import shutil
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 import grpc
 import pytest
 
+from rapide.proto import health_pb2
 from tests import models
 from tests.integration.server_process import (
     HOST,
@@ -38,6 +40,8 @@ pytestmark = pytest.mark.integration
 TWO = ("--workers", "2")
 SLOW_ITERATIONS = 30_000
 """Of models.slow: a tenth of a second for a row, and more than one for a load, which runs made-up rows."""
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SLOW_ROWS = 24
 """These take a second or more."""
 
@@ -309,6 +313,24 @@ def test_termination_waits_for_answers_under_way_on_both_doors(tmp_path: Path) -
         assert server.wait() == 0
         channel.close()
         idle.close()
+
+
+def test_idle_streams_and_watchers_do_not_hold_up_the_end(constant: Path) -> None:
+    with running(constant, "--workers", "1", "--drain-s", "600") as server:
+        asked: queue.Queue[bytes | None] = queue.Queue()
+        asked.put(infer_message("m"))
+        with grpc.insecure_channel(server.grpc_target) as channel:
+            watcher = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60)
+            stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+            answers = stream(iter(asked.get, None), timeout=60)
+            assert health_pb2.HealthCheckResponse.FromString(next(watcher)).status == SERVING
+            assert next(answers)
+            server.signal(signal.SIGTERM)
+            told = [health_pb2.HealthCheckResponse.FromString(raw).status for raw in watcher]
+            assert told == [NOT_SERVING]
+            assert list(answers) == []
+            asked.put(None)
+            assert server.wait() == 0
 
 
 def test_during_the_grace_a_server_is_unready_but_answers(constant: Path) -> None:

@@ -43,7 +43,7 @@ def test_results_keep_the_order_of_the_items_whatever_finishes_first(order: list
         bench = Bench()
 
         async def collect() -> list[str]:
-            return [result async for result in in_order(numbers(6), bench.work, 6)]
+            return [result async for result in in_order(numbers(6), bench.work, 6, asyncio.Event())]
 
         collecting = asyncio.create_task(collect())
         await settle()
@@ -58,7 +58,7 @@ def test_results_keep_the_order_of_the_items_whatever_finishes_first(order: list
 
 async def test_no_more_items_are_read_than_there_is_room_for() -> None:
     bench = Bench()
-    results = in_order(numbers(10), bench.work, 3)
+    results = in_order(numbers(10), bench.work, 3, asyncio.Event())
     async with aclosing(results):
         first = asyncio.ensure_future(anext(results))
         await settle()
@@ -72,12 +72,12 @@ async def test_no_more_items_are_read_than_there_is_room_for() -> None:
 
 
 async def test_an_empty_stream_has_no_results() -> None:
-    assert [result async for result in in_order(numbers(0), Bench().work, 3)] == []
+    assert [result async for result in in_order(numbers(0), Bench().work, 3, asyncio.Event())] == []
 
 
 async def test_a_failure_ends_it_and_cancels_the_rest() -> None:
     bench = Bench()
-    results = in_order(numbers(3), bench.work, 3)
+    results = in_order(numbers(3), bench.work, 3, asyncio.Event())
     first = asyncio.ensure_future(anext(results))
     await settle()
 
@@ -97,7 +97,7 @@ async def test_a_failing_source_fails_after_what_came_before() -> None:
     async def work(item: int) -> int:
         return item
 
-    results = in_order(source(), work, 3)
+    results = in_order(source(), work, 3, asyncio.Event())
     assert await anext(results) == 1
     with pytest.raises(ConnectionError, match="gone"):
         await anext(results)
@@ -105,7 +105,7 @@ async def test_a_failing_source_fails_after_what_came_before() -> None:
 
 async def test_leaving_early_cancels_what_is_under_way() -> None:
     bench = Bench()
-    results = in_order(numbers(3), bench.work, 3)
+    results = in_order(numbers(3), bench.work, 3, asyncio.Event())
     first = asyncio.ensure_future(anext(results))
     await settle()
     bench.finish(0)
@@ -115,3 +115,27 @@ async def test_leaving_early_cancels_what_is_under_way() -> None:
 
     assert bench.begun[1].cancelled()
     assert bench.begun[2].cancelled()
+
+
+async def test_once_told_to_end_it_finishes_what_was_read_and_reads_no_more() -> None:
+    bench, until = Bench(), asyncio.Event()
+    endless = asyncio.Event()
+
+    async def source() -> AsyncIterator[int]:
+        yield 0
+        yield 1
+        await endless.wait()
+        yield 2
+
+    results = in_order(source(), bench.work, 3, until)
+    first = asyncio.ensure_future(anext(results))
+    await settle()
+    assert set(bench.begun) == {0, 1}
+    until.set()
+    await settle()
+    endless.set()
+    bench.finish(0)
+    assert await first == "done 0"
+    bench.finish(1)
+    assert [result async for result in results] == ["done 1"]
+    assert set(bench.begun) == {0, 1}
