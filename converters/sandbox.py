@@ -116,8 +116,8 @@ class Sandbox:
                 raise self._died()
             for kind in ("step", "note", "confinement"):
                 if kind in message:
-                    self._step = message[kind] if kind == "step" else self._step
-                    self._listener(kind, str(message[kind]))
+                    self._step = _printable(str(message[kind])) if kind == "step" else self._step
+                    self._listener(kind, _printable(str(message[kind])))
             if "error" in message:
                 raise self._told(message["error"])
             if "answer" in message:
@@ -164,13 +164,13 @@ class Sandbox:
 
     def _told(self, error: dict[str, Any]) -> ConversionError:
         if "gate" in error:
-            return GateRefused(str(error["gate"]), str(error["message"]), hint=str(error.get("hint", "")))
+            return GateRefused(str(error["gate"]), _text(error, "message"), hint=_text(error, "hint"))
         if "message" in error:
-            return ConversionError(str(error["message"]), hint=str(error.get("hint", "")))
+            return ConversionError(_text(error, "message"), hint=_text(error, "hint"))
         if error.get("memory"):
             return self._out_of_memory()
         return ConversionError(
-            f"{self._step} failed: {error.get('unexpected', 'no reason given')}", hint=self._log_hint()
+            f"{self._step} failed: {_text(error, 'unexpected') or 'no reason given'}", hint=self._log_hint()
         )
 
     def _died(self) -> ConversionError:
@@ -213,7 +213,16 @@ class Sandbox:
     def _log_tail(self) -> str:
         with self._log_path.open("rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
-            return log.read().decode("utf-8", "replace")
+            return _printable(log.read().decode("utf-8", "replace"))
+
+
+def _text(error: dict[str, Any], name: str) -> str:
+    return _printable(str(error.get(name, "")))
+
+
+def _printable(text: str) -> str:
+    """``text`` without control characters: foreign code wrote it, and terminals obey them."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
 
 
 def _environment() -> dict[str, str]:

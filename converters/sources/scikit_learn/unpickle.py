@@ -30,29 +30,33 @@ def unpickle(path: Path, channel: Channel) -> Any:
             model = joblib.load(path)
         except MemoryError:
             raise
-        except ModuleNotFoundError as error:
-            raise ConversionError(
-                f"{path.name} needs the module {error.name!r}, which is not installed here",
-                hint="Install it, or put the folder that holds it on PYTHONPATH.",
-            ) from error
-        except AttributeError as error:
-            raise ConversionError(
-                f"{path.name} needs code that is not here: {error}",
-                hint="Classes and functions of a notebook or script are not stored in a pickle: put them in a "
-                "module on PYTHONPATH, or do without them.",
-            ) from error
         except Exception as error:  # whatever the stored code raises
-            if not start.startswith(_STARTS):
-                raise ConversionError(
-                    f"{path.name} is not a pickle or joblib file (it starts with {start[:4]!r})",
-                    hint="Write it with joblib.dump(model, 'model.joblib').",
-                ) from error
-            raise ConversionError(
-                f"{path.name} cannot be unpickled: {type(error).__name__}: {str(error)[:300]}",
-                hint="The file may be cut off, or written by a very different version of its libraries.",
-            ) from error
+            raise _explained(path, start, error) from error
     _tell_versions(caught, channel)
     return model
+
+
+def _explained(path: Path, start: bytes, error: Exception) -> ConversionError:
+    if not start.startswith(_STARTS):
+        return ConversionError(
+            f"{path.name} is not a pickle or joblib file (it starts with {start!r})",
+            hint="Write it with joblib.dump(model, 'model.joblib').",
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return ConversionError(
+            f"{path.name} needs the module {error.name!r}, which is not installed here",
+            hint="Install it, or put the folder that holds it on PYTHONPATH.",
+        )
+    if isinstance(error, AttributeError):
+        return ConversionError(
+            f"{path.name} needs code that is not here: {error}",
+            hint="Classes and functions of a notebook or script are not stored in a pickle: put them in a module on "
+            "PYTHONPATH, or do without them.",
+        )
+    return ConversionError(
+        f"{path.name} cannot be unpickled: {type(error).__name__}: {str(error)[:300]}",
+        hint="The file may be cut off, or written by a very different version of its libraries.",
+    )
 
 
 def _tell_versions(caught: list[warnings.WarningMessage], channel: Channel) -> None:

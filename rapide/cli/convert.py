@@ -1,0 +1,208 @@
+"""``rapide convert``: a trained model becomes a published version, if it is proven to answer as before."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rapide.converters.columns import PRECISIONS
+from rapide.converters.convert import Published, convert
+from rapide.converters.errors import ConversionError, GateRefused
+from rapide.converters.limits import GIB, Limits
+from rapide.converters.metric_names import METRIC_NAMES
+from rapide.converters.options import ConvertOptions
+from rapide.converters.sources.table import source_of
+from rapide.server.errors import RapideError
+
+EXAMPLES = """\
+examples:
+  rapide convert model.joblib --name car-price --sample rows.parquet --to models/
+  rapide convert model.pkl --name diagnosis --sample rows.csv --to models/ --target diagnosis --metric roc_auc \\
+      --classes malignant,benign --label stable
+  rapide convert model.joblib --name car-price --sample rows.parquet --to models/ --label canary:10% --json
+
+The model's file is a pickle: opening it runs code that is stored in it. That happens in a process of its own with
+limits of memory and time and without network, but with your files; do not convert what you would not run.
+
+exit codes: 0 published · 1 an error · 2 wrong usage · 3 refused, since the graph does not answer like the original
+"""
+REFUSED = 3
+"""The exit code for a model that a gate refused."""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to ``rapide``'s parser."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="convert a trained model to ONNX, check it and publish it",
+        description="Converts a trained scikit-learn estimator or pipeline to ONNX, compares the two on real and\n"
+        "on difficult rows, and publishes the result as the model's next version.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="the trained model: .joblib, .pkl or .pickle")
+    needed = parser.add_argument_group("needed")
+    needed.add_argument("--name", required=True, help="what the model is to be called")
+    needed.add_argument(
+        "--sample", required=True, type=Path, metavar="FILE", help="real rows as in training: .parquet or .csv"
+    )
+    needed.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="the model repository")
+    _add_meaning(parser.add_argument_group("what it means"))
+    _add_checks(parser.add_argument_group("how it is checked"))
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    parser.set_defaults(run=run)
+
+
+def _add_meaning(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--target", default="", metavar="COLUMN", help="the sample's column with the true answers")
+    group.add_argument("--metric", default="", choices=METRIC_NAMES, help="the quality to measure on the sample")
+    group.add_argument("--classes", default="", metavar="A,B", help="names for the classes, in the model's order")
+    group.add_argument("--description", default="", metavar="TEXT", help="what the model predicts, for whom")
+    group.add_argument("--data-origin", default="", metavar="TEXT", help="where the training data came from")
+    group.add_argument("--parent", type=int, default=None, metavar="N", help="the version this one replaces")
+    group.add_argument(
+        "--label", default="", help="a label for the new version: stable, or canary:10%% for a share"
+    )
+
+
+def _add_checks(group: argparse._ArgumentGroup) -> None:
+    defaults = ConvertOptions(Path(), Path(), Path(), "")
+    group.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", *PRECISIONS),
+        help="how the graph computes; auto takes the cheapest that answers like the original (default)",
+    )
+    group.add_argument(
+        "--max-difference",
+        type=float,
+        default=defaults.max_difference,
+        metavar="X",
+        help=f"largest difference, relative to an answer and their spread (default: {defaults.max_difference:g})",
+    )
+    group.add_argument(
+        "--max-flips",
+        type=int,
+        default=defaults.max_flips,
+        metavar="N",
+        help="labels that may differ (default: 0)",
+    )
+    group.add_argument(
+        "--memory-gib",
+        type=float,
+        default=defaults.limits.memory_bytes / GIB,
+        metavar="X",
+        help=f"memory for the child process (default: {defaults.limits.memory_bytes / GIB:g})",
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=defaults.limits.time_s,
+        metavar="S",
+        help=f"seconds for the child process (default: {defaults.limits.time_s:g})",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Converts and reports. 0 if a version was published, 3 if a gate refused it. Raises RapideError otherwise."""
+    try:
+        options = _options(args)
+        _announce(options)
+        published = _convert(options, quiet=args.json)
+    except RapideError as error:
+        report = error.report if isinstance(error, GateRefused) else {}
+        if args.json:
+            print(json.dumps({"error": _error_json(error), "report": report}, ensure_ascii=False))
+        if not isinstance(error, GateRefused):
+            raise
+        if not args.json:
+            _report().print_attempts(report.get("attempts", []))
+        print(f"rapide: refused by the {error.gate} gate: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return REFUSED
+    if args.json:
+        print(json.dumps(_to_json(published), ensure_ascii=False))
+    else:
+        _report().print_published(published, options)
+    return 0
+
+
+def _options(args: argparse.Namespace) -> ConvertOptions:
+    if args.max_difference < 0 or args.max_flips < 0:
+        raise ConversionError("--max-difference and --max-flips cannot be below 0")
+    if args.memory_gib <= 0 or args.timeout <= 0:
+        raise ConversionError("--memory-gib and --timeout must be above 0")
+    return ConvertOptions(
+        model=args.model,
+        sample=args.sample,
+        repository=args.to,
+        name=args.name,
+        target=args.target,
+        metric=args.metric,
+        classes=tuple(name.strip() for name in args.classes.split(",") if name.strip()),
+        description=args.description,
+        label=args.label,
+        precision=args.precision,
+        max_difference=args.max_difference,
+        max_flips=args.max_flips,
+        parent=args.parent,
+        data_origin=args.data_origin,
+        limits=Limits(memory_bytes=int(args.memory_gib * GIB), time_s=args.timeout),
+    )
+
+
+def _announce(options: ConvertOptions) -> None:
+    if source_of(options.model).runs_code and options.model.is_file():
+        print(
+            f"Opening {options.model} runs code that is stored in it: in a child process, with at most "
+            f"{options.limits.memory_bytes / GIB:g} GiB of memory, {options.limits.time_s:g} s, and no network.",
+            file=sys.stderr,
+        )
+
+
+def _convert(options: ConvertOptions, *, quiet: bool) -> Published:
+    if quiet or not sys.stderr.isatty():
+        return convert(options, _say_notes)
+    published: Published = _report().with_progress(lambda listener: convert(options, listener))
+    return published
+
+
+def _say_notes(kind: str, text: str) -> None:
+    if kind != "step":
+        print(f"Note: {text}", file=sys.stderr)
+
+
+def _error_json(error: RapideError) -> dict[str, str]:
+    gate = {"gate": error.gate} if isinstance(error, GateRefused) else {}
+    return {"message": error.message, "hint": error.hint, **gate}
+
+
+def _to_json(published: Published) -> dict[str, Any]:
+    manifest = published.manifest
+    return {
+        "model": manifest.model,
+        "version": published.version,
+        "folder": str(published.folder),
+        "digest": manifest.digest,
+        "precision": published.chosen.precision,
+        "bytes": published.chosen.examination["bytes"],
+        "label": published.label,
+        "quality": dict(manifest.quality),
+        "parity": {
+            attempt.precision: {"passed": attempt.passed, "checks": attempt.examination["table"]}
+            for attempt in published.attempts
+        },
+        "latency_us": published.chosen.examination["latency_us"],
+        "notes": list(published.notes),
+        "elapsed_s": round(published.elapsed_s, 2),
+    }
+
+
+def _report() -> Any:
+    """Loaded when there is something to show: the library for tables takes a tenth of a second."""
+    return importlib.import_module("rapide.cli.convert_report")

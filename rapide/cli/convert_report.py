@@ -1,0 +1,137 @@
+"""What ``rapide convert`` shows: progress while it works, the parity table, what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console
+
+from rapide.cli.tables import print_table, size_text
+from rapide.converters.convert import Published
+from rapide.converters.options import ConvertOptions
+
+_COLUMNS = ("rows", "number", "output", "worst", "relative", "limit", "over")
+_RIGHT = frozenset({"number", "worst", "relative", "limit", "over"})
+_SHOWN_PLACES = 3
+_SHOWN_COLUMNS = 6
+Result = TypeVar("Result")
+
+
+def with_progress(work: Callable[[Callable[[str, str], None]], Result]) -> Result:
+    """Runs ``work`` with a listener that shows each step, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    with console.status("starting") as status:
+
+        def listen(kind: str, text: str) -> None:
+            if kind == "step":
+                status.update(text)
+            else:
+                console.print(f"Note: {text}", markup=False)
+
+        return work(listen)
+
+
+def print_published(published: Published, options: ConvertOptions) -> None:
+    """The parity tables and the summary, on standard output."""
+    for attempt in published.attempts:
+        _print_attempt({"precision": attempt.precision, **attempt.examination})
+    manifest, examination = published.manifest, published.chosen.examination
+    if examination["refused_missing"]:
+        columns = _listed(examination["refused_missing"])
+        print(f"Missing values will be refused in {columns}: there the graph would not follow the original.\n")
+    lines = [
+        ("published", f"{manifest.model} version {published.version} in {published.folder}"),
+        ("digest", manifest.digest),
+        ("label", published.label),
+        ("graph", _graph(published)),
+        ("takes", _listed([f"{feature.name} ({feature.kind})" for feature in manifest.features])),
+        ("answers", _listed([prediction.name for prediction in manifest.predictions])),
+        ("quality", _quality(manifest.quality)),
+        ("speed", _speed(examination["latency_us"])),
+        ("took", f"{published.elapsed_s:.1f} s"),
+    ]
+    for name, text in lines:
+        if text:
+            print(f"{name:<10}{text}")
+    print(f"\nNext: rapide serve {options.repository}")
+
+
+def print_attempts(attempts: Iterable[Mapping[str, Any]]) -> None:
+    """The parity tables of what was refused, with the rows that differ most."""
+    for attempt in attempts:
+        _print_attempt(attempt)
+        for text in _places(attempt["table"]):
+            print(text)
+
+
+def _print_attempt(attempt: Mapping[str, Any]) -> None:
+    verdict = "answers like the original" if attempt["passed"] else "differs from the original"
+    print(f"{attempt['precision']}: the graph {verdict}")
+    tolerances = attempt["tolerance"]["outputs"]
+    rows = []
+    notes = []
+    for line in _by_set(attempt["table"]):
+        limit = tolerances[line["output"]]
+        cells = (
+            ("" if not line["over"] else "flips", "", "0")
+            if line["is_label"]
+            else (
+                f"{line['worst_absolute']:.2g}",
+                f"{line['worst_relative']:.2g}",
+                f"{limit['absolute']:.2g} + {limit['relative']:.0e} of it",
+            )
+        )
+        rows.append((line["set"], str(line["rows"]), line["output"], *cells, str(line["over"])))
+        if line["note"] and (line["set"], line["note"]) not in notes:
+            notes.append((line["set"], line["note"]))
+    print_table(_COLUMNS, rows, right=_RIGHT)
+    for name, note in notes:
+        print(f"  {name}: {note}")
+    print()
+
+
+def _by_set(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of all columns of one kind of rows as one."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in table:
+        numbers = {name: float(line[name]) for name in ("worst_absolute", "worst_relative")}
+        known = merged.setdefault((line["set"], line["output"]), {**line, "rows": 0, "over": 0, **numbers})
+        known["rows"] += line["rows"]
+        known["over"] += line["over"]
+        for name, value in numbers.items():
+            known[name] = max(known[name], value)
+    return list(merged.values())
+
+
+def _places(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows that differ most, one a kind, in words."""
+    shown = []
+    for line in [line for line in table if line["over"] and line["where"]][:_SHOWN_PLACES]:
+        where = line["where"]
+        row = ", ".join(f"{name}={value}" for name, value in list(where["row"].items())[:_SHOWN_COLUMNS])
+        why = f" ({where['why']})" if where["why"] else ""
+        shown.append(
+            f"  {line['set']}, {line['output']}: {where['original']} became {where['graph']}{why}\n    at {row}"
+        )
+    return shown
+
+
+def _graph(published: Published) -> str:
+    examination = published.chosen.examination
+    alone = "" if published.manifest.signature.batchable else ", rows depend on each other: requests run alone"
+    size = size_text(examination["bytes"])
+    return f"{size}, {examination['nodes']} nodes, {published.chosen.precision}{alone}"
+
+
+def _quality(quality: Mapping[str, Any]) -> str:
+    figures = [f"{name} {value:.4g}" for name, value in quality.items() if isinstance(value, float)]
+    return f"{', '.join(figures)} on {quality['rows']} rows of the sample" if figures else ""
+
+
+def _speed(latency_us: Mapping[str, float]) -> str:
+    return ", ".join(f"{rows} row{'s' * (rows != '1')} {value:.0f} µs" for rows, value in latency_us.items())
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
