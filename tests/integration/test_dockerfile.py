@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,9 @@ def test_the_image_is_built_and_serves(tmp_path: Path) -> None:
     installed = prefix / "bin" / program
     with ServerProcess([str(installed), *arguments], tmp_path / "log", settings) as server:
         server.wait_until(lambda: rapide_is_ready(ports))
+        for page in ("/", "/docs", "/openapi.json"):  # files beside the code, which a package can forget
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports.http}{page}", timeout=10) as answer:
+                assert answer.status == 200
         health = only("HEALTHCHECK").words
         assert subprocess.run(health, env=settings, check=False).returncode == 0
         server.stop()
