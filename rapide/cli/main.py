@@ -20,15 +20,16 @@ from rapide import __version__
 from rapide.server.errors import RapideError
 
 COMMANDS = {
-    "serve": "rapide.cli.serve",
-    "convert": "rapide.cli.convert",
-    "models": "rapide.cli.models",
-    "label": "rapide.cli.label",
-    "which": "rapide.cli.which",
-    "predict": "rapide.cli.predict",
-    "check": "rapide.cli.check",
+    "serve": "serve a model file or a repository over gRPC and HTTP",
+    "convert": "convert a trained model to ONNX, check it and publish it",
+    "models": "show what a repository holds",
+    "label": "decide which version a label means",
+    "which": "show which version answered at a given time",
+    "predict": "ask a running server for predictions",
+    "check": "show what this machine offers and what a server would choose",
 }
-"""Command → the module whose ``register(subparsers)`` adds its parser, with ``run(args) -> exit code`` set."""
+"""Command → what it does. Its module ``rapide.cli.<command>`` has ``register(subparsers)``, which adds its parser,
+with a function ``run(args) -> exit code`` as a default."""
 
 _EPILOG = """\
 examples:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser that ``arguments`` need: of the command that they name, else of all."""
+    """The parser that ``arguments`` need: whole for the command that they name, an outline of the others."""
     parser = argparse.ArgumentParser(
         prog="rapide",
         description="From a trained model to a fast, safe prediction service.",
@@ -80,9 +81,11 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         known = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(COMMANDS)}"
         parser.error(f"there is no command {named!r}; {known}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command, module in COMMANDS.items():
-        if named in (command, "") or named.startswith("-"):
-            importlib.import_module(module).register(subparsers)
+    for command, summary in COMMANDS.items():
+        if command == named:
+            importlib.import_module(f"rapide.cli.{command}").register(subparsers)
+        else:
+            subparsers.add_parser(command, help=summary)
     return parser
 
 
