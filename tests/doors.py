@@ -22,6 +22,11 @@ from rapide.server.settings import Settings
 from rapide.server.sockets import reserve
 
 HOST = "127.0.0.1"
+ENGINES = {
+    "reference": {"grpc_engine": "grpcio", "http_engine": "uvicorn"},
+    "lanes": {"grpc_engine": "lane", "http_engine": "lane"},
+}
+"""Every API test runs on both: what the doors say must not depend on who reads the sockets."""
 
 
 class OneWorker:
@@ -34,8 +39,8 @@ class OneWorker:
         self._round = 0
 
     async def load_all(self) -> None:
-        """Serves everything that the repository has."""
-        await self._agree(replace(self.state, plan=plan(open_repository(self._models).scan(), ALL).to_json()))
+        """Serves everything that the repository has, and forgets what else was changed."""
+        await self._agree(ServerState(plan=plan(open_repository(self._models).scan(), ALL).to_json()))
 
     async def apply(self, change: Change) -> None:
         match change:

@@ -31,12 +31,6 @@ MAX_MESSAGE_BYTES = 1 << 20
 GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-ENGINES = {
-    "lane": {"grpc_engine": "lane", "http_engine": "lane"},
-    "reference": {"grpc_engine": "grpcio", "http_engine": "uvicorn"},
-}
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
 async def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
     """All that follows is asked of our own lanes and of the reference servers alike."""
