@@ -235,16 +235,26 @@ async def work(end: socket.socket) -> int:
     start = await channel.receive()
     code = 0
     if isinstance(start, Start):  # otherwise the supervisor changed its mind, or is gone
-        settings, admin = Settings.from_json(start.settings), SupervisorAdmin(channel)
-        worker = Worker(channel, settings, App(settings, start.slot, admin), admin)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.leave)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's business
-        code = await worker.run()
+        code = await _work_as(start, channel)
     channel.close()
     await channel.wait_closed()
     return code
+
+
+async def _work_as(start: Start, channel: Channel) -> int:
+    settings, admin = Settings.from_json(start.settings), SupervisorAdmin(channel)
+    try:
+        app = App(settings, start.slot, admin)
+    except Exception as error:
+        logger.exception("a worker cannot be put together")
+        channel.send(Failed(Failure.of(error)))
+        return 1
+    worker = Worker(channel, settings, app, admin)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's business
+    return await worker.run()
 
 
 def main() -> None:
