@@ -49,6 +49,12 @@ _STREAM_ID = 0x7FFF_FFFF
 _KNOWN_FRAMES = 10
 _UPDATES_PER_DATA = 4
 """WINDOW_UPDATE frames that a peer may answer one DATA with, before they count as a flood."""
+_DRIBBLE_BYTES = 1024
+"""DATA shorter than this that only a tiny window made so short earns nothing (the data dribble, CVE-2019-9511)."""
+_MAX_SETTINGS = 32
+"""Entries of one SETTINGS frame: a handful are defined, and each may cost a walk over all streams."""
+_STREAMS_PER_IDLE_FRAME = 16
+"""Waiting streams that a changed window makes us look at for the price of one frame without a request."""
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
 
 _Handler = Callable[[int, int, bytes, int, int, list[Event]], None]
@@ -248,6 +254,8 @@ class Http2Connection(Generic[Head]):
         self._last_stream_id = stream_id
         if stream_id > self._refuse_above:
             self._decoder.fields(block)  # keeps the table right; the peer was told that nobody will answer
+            if not ended:
+                self._leave(stream_id)
             return
         limits = self._limits
         self._idle_frames.add(limits.idle_frames_per_request)
@@ -270,6 +278,7 @@ class Http2Connection(Generic[Head]):
         if stream is None:
             if stream_id not in self._left:
                 raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"HEADERS on closed stream {stream_id}")
+            self._spend_idle_frame("HEADERS on a stream that was reset")
         elif not stream.receiving:
             self._fault(stream, ErrorCode.STREAM_CLOSED, events)
         elif not ended:
@@ -297,11 +306,11 @@ class Http2Connection(Generic[Head]):
             stream.receiving = False
             events.append(DataArrived(stream, data, start, end, True))
             return
+        if stream.recv_window_bytes < self._half_stream_window and not stream.paused:
+            self._credit(stream)  # padding alone uses the window up, too
         if start == end:
             self._spend_idle_frame("empty DATA")
             return
-        if stream.recv_window_bytes < self._half_stream_window and not stream.paused:
-            self._credit(stream)
         events.append(DataArrived(stream, data, start, end, False))
 
     def _on_stray_data(self, stream_id: int, stream: Stream | None, events: list[Event]) -> None:
@@ -342,7 +351,10 @@ class Http2Connection(Generic[Head]):
         self._spend_idle_frame("SETTINGS")
         if flags & frames.ACK:
             return
-        for key, value in frames.parse_settings(data[start:end]):
+        if end - start > 6 * _MAX_SETTINGS:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many settings in one frame")
+        # Nobody can see what a repeated setting was meanwhile: the last value counts (6.5.3).
+        for key, value in dict(frames.parse_settings(data[start:end])).items():
             self._apply_setting(key, value, events)
         self._send_control(frames.SETTINGS_ACK)
 
@@ -356,7 +368,8 @@ class Http2Connection(Generic[Head]):
                 stream.send_window_bytes += change
                 if stream.send_window_bytes > frames.MAX_WINDOW_BYTES:
                     raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window overflows")
-            if change > 0:
+            if change > 0 and self._blocked:
+                self._spend_idle_frame("SETTINGS for many streams", len(self._blocked) / _STREAMS_PER_IDLE_FRAME)
                 self._flush_blocked(events)
         elif key == frames.SETTINGS_MAX_FRAME_SIZE:
             if not frames.MIN_MAX_FRAME_BYTES <= value <= frames.MAX_MAX_FRAME_BYTES:
@@ -477,8 +490,8 @@ class Http2Connection(Generic[Head]):
         if stream.receiving and stream.recv_window_bytes < self._half_stream_window:
             self._credit(stream)
 
-    def _spend_idle_frame(self, what: str) -> None:
-        if not self._idle_frames.take(self._now_s):
+    def _spend_idle_frame(self, what: str, cost: float = 1.0) -> None:
+        if not self._idle_frames.take(self._now_s, cost):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames without a request ({what})")
 
     def _send_control(self, frame: bytes) -> None:
@@ -492,6 +505,9 @@ class Http2Connection(Generic[Head]):
     def _fault(self, stream: Stream, code: ErrorCode, events: list[Event]) -> None:
         self.reset(stream, code)
         events.append(StreamGone(stream, code))
+        # A peer that makes us reset its streams costs what one does that resets them itself (CVE-2025-8671).
+        if not self._resets.take(self._now_s):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are broken too often")
 
     def _refuse(self, stream_id: int, code: ErrorCode, ended: bool) -> None:
         # Refusing costs us an answer: a peer that keeps provoking it is the same flood as one that resets.
@@ -525,7 +541,8 @@ class Http2Connection(Generic[Head]):
         if self.ended:
             return
         self.ended = True
-        self._out.append(frames.goaway(self._last_stream_id, code, reason.encode()))
+        last = min(self._last_stream_id, self._refuse_above)  # what was promised once is not raised (6.8)
+        self._out.append(frames.goaway(last, code, reason.encode()))
         out = self._out.copy()
         gone = self.abandon()
         self._out = out
@@ -548,8 +565,8 @@ class Http2Connection(Generic[Head]):
 
     def refuse_new(self) -> None:
         """The second GOAWAY: later streams are not answered; the peer may retry them elsewhere."""
-        self._refuse_above = self._last_stream_id
-        self._out.append(frames.goaway(self._last_stream_id, ErrorCode.NO_ERROR))
+        self._refuse_above = min(self._last_stream_id, self._refuse_above)
+        self._out.append(frames.goaway(self._refuse_above, ErrorCode.NO_ERROR))
 
     def ping(self, opaque: bytes) -> None:
         """Asks the peer for a sign of life; its answer becomes PingAnswered."""
@@ -640,7 +657,8 @@ class Http2Connection(Generic[Head]):
             last = size == len(piece) and len(queue) == 1 and stream.trailers == b""
             self._out.append(frames.frame_header(size, frames.DATA, frames.END_STREAM if last else 0, stream.id))
             self._out.append(bytes(piece[:size]))
-            self._idle_frames.add(_UPDATES_PER_DATA)
+            if size == len(piece) or size >= _DRIBBLE_BYTES:
+                self._idle_frames.add(_UPDATES_PER_DATA)
             stream.send_window_bytes -= size
             self._send_window_bytes -= size
             if size == len(piece):
@@ -668,6 +686,8 @@ class Http2Connection(Generic[Head]):
         for stream in list(self._blocked.values()):
             if self._send_window_bytes <= 0:
                 return
+            if stream.send_window_bytes <= 0:
+                continue
             self._blocked.pop(stream.id, None)  # a stream still blocked goes to the end of the line
             if self._flush(stream):
                 events.append(QueueDrained(stream))

@@ -14,16 +14,16 @@ class TokenBucket:
         self._tokens = burst
         self._at_s = 0.0
 
-    def take(self, now_s: float) -> bool:
-        """Whether one more is allowed at ``now_s``."""
-        if self._tokens < 1.0:
+    def take(self, now_s: float, cost: float = 1.0) -> bool:
+        """Whether one more, which costs so many tokens, is allowed at ``now_s``."""
+        if self._tokens < cost:
             self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._per_s)
             self._at_s = now_s
-            if self._tokens < 1.0:
+            if self._tokens < cost:
                 return False
         elif self._tokens >= self._burst:
             self._at_s = now_s
-        self._tokens -= 1.0
+        self._tokens -= cost
         return True
 
     def add(self, tokens: float) -> None:

@@ -249,6 +249,28 @@ class TestConversation:
         to_client = pair.server.take_output()
         assert b"answer" in to_client
 
+    def test_a_request_that_crosses_goaway_harms_no_other(self) -> None:
+        """Its body and trailers are on their way too when the peer learns that nobody will answer (6.8)."""
+        connection = server()
+        events = connection.receive(OPENING + opened(1, 5), 0.0)
+        connection.refuse_new()
+        late = opened(3) + frames.frame(frames.DATA, 0, 3, b"late") + opened(3, 5) + opened(5, 5)
+        assert connection.receive(late, 0.0) == []
+        connection.take_output()
+        connection.respond(events[0].stream, HEAD, b"answer", TRAILERS)
+        assert b"answer" in connection.take_output()
+
+    def test_goaway_never_promises_more_than_before(self) -> None:
+        connection = server()
+        connection.receive(OPENING + opened(1, 5), 0.0)
+        connection.refuse_new()
+        connection.receive(opened(3, 5), 0.0)
+        connection.take_output()
+        connection.refuse_new()
+        assert connection.take_output() == frames.goaway(1, ErrorCode.NO_ERROR)
+        connection.end(ErrorCode.INTERNAL_ERROR, "over")
+        assert connection.take_output() == frames.goaway(1, ErrorCode.INTERNAL_ERROR, b"over")
+
     def test_a_reset_stream_is_reported_once(self) -> None:
         pair = Pair()
         stream_id = pair.request()
@@ -423,6 +445,16 @@ def test_a_paused_stream_gets_no_credit_until_it_resumes() -> None:
     assert connection.take_output() == frames.window_update(1, 48_000)
 
 
+def test_padding_alone_is_given_credit_back() -> None:
+    connection = server(Http2Limits(stream_window_bytes=70_000))
+    connection.receive(OPENING + opened(), 0.0)
+    stream = connection._streams[1]
+    padding = frames.frame(frames.DATA, frames.PADDED, 1, b"\xff" + b"\0" * 255)
+    for _ in range(1000):
+        assert connection.receive(padding, 0.0) == []
+        assert stream.recv_window_bytes >= 35_000
+
+
 class TestFloods:
     """Each ends the connection with ENHANCE_YOUR_CALM after a bounded number of frames."""
 
@@ -465,6 +497,71 @@ class TestFloods:
         events = connection.receive(OPENING + b"".join(opened(i, 5) for i in range(1, 1001, 2)), 0.0)
         assert len(of(RequestOpened, events)) == 10
         assert [event.code for event in of(ConnectionEnded, events)] == [ErrorCode.ENHANCE_YOUR_CALM]
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            lambda number: opened(number) + frames.window_update(number, 0),
+            lambda number: opened(number) + frames.window_update(number, 2**31 - 1),
+            lambda number: opened(number, 5) + frames.frame(frames.DATA, 0, number, b"x"),
+            lambda number: opened(number) + opened(number),
+        ],
+        ids=["WINDOW_UPDATE of 0", "overflow", "DATA after the end", "trailers that do not end"],
+    )
+    def test_streams_that_we_are_made_to_reset_count_like_resets(self, broken) -> None:
+        connection = server(Http2Limits(reset_burst=100, reset_per_s=10))
+        events = connection.receive(OPENING + b"".join(broken(number) for number in range(1, 1001, 2)), 0.0)
+        assert len(of(RequestOpened, events)) == len(of(StreamGone, events)) == 101
+        assert [event.code for event in of(ConnectionEnded, events)] == [ErrorCode.ENHANCE_YOUR_CALM]
+
+    def test_many_settings_in_one_frame(self) -> None:
+        connection = server()
+        events = connection.receive(OPENING + frames.frame(frames.SETTINGS, 0, 0, b"\0\4\0\0\1\0" * 33), 0.0)
+        assert [event.code for event in of(ConnectionEnded, events)] == [ErrorCode.ENHANCE_YOUR_CALM]
+
+    def test_late_trailers_without_end(self) -> None:
+        connection = server(Http2Limits(idle_frame_burst=50, idle_frame_per_s=10, idle_frames_per_request=0))
+        events = connection.receive(OPENING + opened(), 0.0)
+        connection.reset(events[0].stream, ErrorCode.CANCEL)
+        events = connection.receive(opened() * 100, 0.0)
+        assert [event.code for event in of(ConnectionEnded, events)] == [ErrorCode.ENHANCE_YOUR_CALM]
+
+    @staticmethod
+    def _waiting(count: int, answer_bytes: int) -> Http2Connection[Headers]:
+        """A connection with ``count`` answers that wait for a stream window of nothing."""
+        connection = server()
+        requests = b"".join(opened(number, 5) for number in range(1, 2 * count, 2))
+        events = connection.receive(OPENING + frames.settings({4: 0}) + requests, 0.0)
+        for event in of(RequestOpened, events):
+            connection.respond(event.stream, HEAD, bytes(answer_bytes), TRAILERS)
+        connection.receive(frames.window_update(0, 1 << 30), 0.0)
+        connection.take_output()
+        return connection
+
+    def test_windows_opened_byte_by_byte_for_all_streams(self) -> None:
+        """Each SETTINGS of 15 bytes would make us write a frame on every stream."""
+        connection = self._waiting(1000, 100_000)
+        events = []
+        frames_out = 0
+        for size in range(1, 500):
+            events += connection.receive(frames.settings({4: size}), 0.0)
+            frames_out += len(connection.take_output()) // 10
+        assert [event.code for event in of(ConnectionEnded, events)] == [ErrorCode.ENHANCE_YOUR_CALM]
+        assert frames_out < 100_000
+
+    def test_a_window_opened_byte_by_byte_for_one_stream(self) -> None:
+        connection = self._waiting(1, 1 << 20)
+        events = []
+        for _ in range(10_000):
+            events += connection.receive(frames.window_update(1, 1), 0.0)
+        assert [event.code for event in of(ConnectionEnded, events)] == [ErrorCode.ENHANCE_YOUR_CALM]
+
+    def test_a_reader_with_usual_windows_is_no_flood(self) -> None:
+        connection = self._waiting(1, 64 << 20)
+        for _ in range((64 << 20) // 8192):
+            assert connection.receive(frames.window_update(1, 8192), 0.0)[1:] == []
+            connection.take_output()
+        assert connection.active_streams == 0
 
     def test_continuation_flood(self) -> None:
         connection = server()
