@@ -38,6 +38,8 @@ DTYPES: Mapping[str, str] = {
     "BYTES": "O",
 }
 """The protocol's datatypes that a load test can draw values of, and numpy's names for them."""
+RECORDED_DTYPES: Mapping[str, str] = {**DTYPES, "BF16": "V2"}
+"""Those that can be read from a file, where numpy keeps BF16 as pairs of bytes."""
 DYNAMIC_SIZE = 8
 """What stands for a dimension, other than the first, whose size each request chooses (a sequence, say)."""
 
@@ -148,9 +150,9 @@ def recorded_payloads(
 
 
 def _column(archive: Any, spec: Input, path: Path) -> Array:
-    for name in (spec.name, f"input:{spec.name}", f"inputs/{spec.name}"):
+    for name in (spec.name, f"input:{spec.name}"):
         if name in archive:
-            return np.asarray(archive[name]).astype(DTYPES[spec.datatype])
+            return np.asarray(archive[name]).astype(RECORDED_DTYPES[spec.datatype])
     raise ValueError(f"{path} has no array for input {spec.name!r}; it has {', '.join(archive)}")
 
 

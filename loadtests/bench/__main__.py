@@ -36,7 +36,7 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench",
         description="Hand-written servers and rapide, side by side on one core: requests per second, latency in "
         "closed loops and at a fixed arrival rate, time to ready, memory.",
-        epilog="example: scripts/bench --json results.json && scripts/bench --render results.json",
+        epilog="example: scripts/bench --json docs/benchmarks.json && scripts/bench --render docs/benchmarks.json",
     )
     parser.add_argument("--quick", action="store_true", help="one short round of one model: a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results there")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from rapide.loadtests.bench import report
 from rapide.loadtests.bench.contestants import CONTESTANTS
 from rapide.loadtests.bench.generators import GeneratorFailed, Load, Rate, read_h2load, read_wrk
 
+DOCS = Path(__file__).parents[2] / "docs"
 H2LOAD = """
 starting benchmark...
 finished in 1.00s, {rate} req/s, 550.44KB/s
@@ -123,6 +126,12 @@ def test_a_quick_run_says_so() -> None:
     page = report.render(results(rounds=1, quick=True))
     assert "A quick run" in page
     assert "2,000 · 2.00× |" in page, "one round has no spread"
+
+
+def test_the_published_page_is_what_the_published_results_say() -> None:
+    """scripts/bench --render docs/benchmarks.json"""
+    kept = json.loads((DOCS / "benchmarks.json").read_text())
+    assert (DOCS / "benchmarks.md").read_text() == report.render(kept)
 
 
 def test_every_contestant_but_the_baselines_is_compared_within_its_protocol() -> None:

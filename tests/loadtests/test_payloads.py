@@ -86,6 +86,14 @@ def test_recorded_rows_are_sent_in_order(tmp_path: Path) -> None:
     assert b"c" in next(made).to_json()
 
 
+def test_golden_rows_are_found_among_the_golden_answers(tmp_path: Path) -> None:
+    path = tmp_path / "golden.npz"
+    halves = np.array([[b"ab"], [b"cd"]], dtype="V2")
+    np.savez(path, **{"input:x": halves, "output:x": np.zeros((2, 1))})
+    made = recorded_payloads("m", "", [Input("x", "BF16", (-1, 1))], 1, path)
+    assert [next(made).to_protobuf().raw_input_contents[0] for _ in range(2)] == [b"ab", b"cd"]
+
+
 def test_recorded_rows_must_fit_the_model(tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
     np.savez(path, age=np.zeros((2, 2)))
