@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import time
@@ -107,9 +108,11 @@ def announce(serving: Serving) -> None:
     if serving.settings.log_format == "json":
         fields = banner.banner_json(serving.settings, serving.models, serving.why_workers, ready_s)
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        print(json.dumps({"time": now, "level": "info", **fields}, ensure_ascii=False), flush=True)
+        text = json.dumps({"time": now, "level": "info", **fields}, ensure_ascii=False)
     else:
-        print(banner.banner_text(serving.settings, serving.models, serving.why_workers, ready_s), flush=True)
+        text = banner.banner_text(serving.settings, serving.models, serving.why_workers, ready_s)
+    with contextlib.suppress(OSError):  # nobody reads it (any more): no reason not to serve
+        print(text, flush=True)
 
 
 def _age_s() -> float:
