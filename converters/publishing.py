@@ -12,6 +12,7 @@ from rapide.converters.columns import Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.lineage import lineage
 from rapide.converters.options import ConvertOptions
+from rapide.converters.row_kinds import by_set
 from rapide.server.repository.digest import digest_file
 from rapide.server.repository.layout import BASELINE_FILE, GOLDEN_FILE, MODEL_FILE
 from rapide.server.repository.manifest import FileRecord, Manifest, Prediction
@@ -97,7 +98,7 @@ def _manifest(
             "max_difference": options.max_difference,
             "max_flips": options.max_flips,
             # Without the rows: what a real one holds is nobody's business who may only read the manifest.
-            "checks": [{name: line[name] for name in line if name != "where"} for line in examination["table"]],
+            "checks": by_set(examination["table"]),
         },
         quality=quality,
         description=options.description,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rapide.cli.tables import print_table, size_text
 from rapide.converters.convert import Published
 from rapide.converters.options import ConvertOptions
+from rapide.converters.row_kinds import by_set
 
 _COLUMNS = ("rows", "number", "output", "worst", "relative", "limit", "over")
 _RIGHT = frozenset({"number", "worst", "relative", "limit", "over"})
@@ -71,14 +72,14 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
     tolerances = attempt["tolerance"]["outputs"]
     rows = []
     notes = []
-    for line in _by_set(attempt["table"]):
+    for line in by_set(attempt["table"]):
         limit = tolerances[line["output"]]
         cells = (
             ("" if not line["over"] else "flips", "", "0")
             if line["is_label"]
             else (
-                f"{line['worst_absolute']:.2g}",
-                f"{line['worst_relative']:.2g}",
+                f"{float(line['worst_absolute']):.2g}",
+                f"{float(line['worst_relative']):.2g}",
                 f"{limit['absolute']:.2g} + {limit['relative']:.0e} of it",
             )
         )
@@ -89,19 +90,6 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
     for name, note in notes:
         print(f"  {name}: {note}")
     print()
-
-
-def _by_set(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The lines of all columns of one kind of rows as one."""
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for line in table:
-        numbers = {name: float(line[name]) for name in ("worst_absolute", "worst_relative")}
-        known = merged.setdefault((line["set"], line["output"]), {**line, "rows": 0, "over": 0, **numbers})
-        known["rows"] += line["rows"]
-        known["over"] += line["over"]
-        for name, value in numbers.items():
-            known[name] = max(known[name], value)
-    return list(merged.values())
 
 
 def _places(table: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -50,8 +50,8 @@ def _explained(path: Path, start: bytes, error: Exception) -> ConversionError:
     if isinstance(error, AttributeError):
         return ConversionError(
             f"{path.name} needs code that is not here: {error}",
-            hint="Classes and functions of a notebook or script are not stored in a pickle: put them in a module on "
-            "PYTHONPATH, or do without them.",
+            hint="Classes and functions of a notebook or script are not stored in a pickle: put them in a module "
+            "on PYTHONPATH, or do without them.",
         )
     return ConversionError(
         f"{path.name} cannot be unpickled: {type(error).__name__}: {str(error)[:300]}",

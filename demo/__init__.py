@@ -1,0 +1,1 @@
+"""The demonstration behind ``scripts/demo``: four models, trained, converted, published, served and called."""
