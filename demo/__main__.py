@@ -88,8 +88,8 @@ def _published(rapide: Path, train: Callable[[], Trained]) -> Trained:
     )
     print(f"  {trained.name} {report['version']}: {trained.title}; {quality}")
     print(
-        f"    {report['bytes'] / 1000:.0f} kB of ONNX ({report['precision']}), compared on {rows} rows: differs by "
-        f"at most {worst:.1e} from the original; {report['elapsed_s']:.1f} s"
+        f"    {report['bytes'] / 1000:.0f} kB of ONNX ({report['precision']}), compared on {rows} rows: differs "
+        f"by at most {worst:.1e} from the original; {report['elapsed_s']:.1f} s"
     )
     return trained
 

@@ -23,8 +23,8 @@ _RELATIVE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``line``: as printed, for a shell. ``key``: what the answer is called in what comes back (empty: it is a text
-    anywhere in it). ``expected``: possible answers, since a canary may be asked instead."""
+    """``line``: as printed, for a shell. ``key``: what the answer is called in what comes back (empty: it is a
+    text anywhere in it). ``expected``: possible answers, since a canary may be asked instead."""
 
     line: str
     key: str
