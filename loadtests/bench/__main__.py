@@ -20,11 +20,10 @@ def main() -> None:
         PAGE.write_text(report.render(json.loads(arguments.render.read_text())))
         print(f"wrote {PAGE}")
         return
-    plan = QUICK if arguments.quick else FULL
-    if arguments.rounds:
-        plan = dataclasses.replace(plan, rounds=arguments.rounds)
-    if arguments.seconds:
-        plan = dataclasses.replace(plan, duration_s=arguments.seconds)
+    asked = {"rounds": arguments.rounds, "duration_s": arguments.seconds, "in_flight": arguments.in_flight}
+    plan = dataclasses.replace(
+        QUICK if arguments.quick else FULL, **{name: value for name, value in asked.items() if value}
+    )
     results = run(plan, lambda text: print(f"… {text}", file=sys.stderr, flush=True))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
@@ -40,6 +39,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one short round of one model: a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results there")
+    parser.add_argument("--in-flight", type=int, nargs="+", metavar="N", help="requests in flight")
     parser.add_argument("--rounds", type=int, help="rounds of all contestants in turn")
     parser.add_argument("--seconds", type=float, help="how long each measurement takes")
     parser.add_argument(

@@ -182,7 +182,8 @@ def _open_loops(
 
 def _half_of_baseline(each: Checked, closed: list[dict[str, Any]]) -> float:
     baseline = each.contestant.against or each.contestant.name
-    in_flight = BUSY_IN_FLIGHT[each.contestant.protocol]
+    measured = sorted({entry["in_flight"] for entry in closed})
+    in_flight = min(measured, key=lambda load: abs(load - BUSY_IN_FLIGHT[each.contestant.protocol]))
     wanted = (baseline, each.model, in_flight)
     rates = [
         float(entry["requests_per_s"])
