@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from rapide import __version__
-from rapide.server import model_descriptions
 from rapide.server.administration import Admin, Administration
 from rapide.server.catalogue import Catalogue, LoadedVersion
 from rapide.server.codecs.columns import PredictAnswer, PredictCall, PredictCodec
@@ -22,28 +20,16 @@ from rapide.server.codecs.named import predict_codec
 from rapide.server.codecs.parameters import ReadRegion, Region, size_parameter
 from rapide.server.context import CallContext
 from rapide.server.control import ServerState
-from rapide.server.errors import NotFound, RapideError, Unavailable
-from rapide.server.model import Model
+from rapide.server.errors import RapideError
+from rapide.server.inspection import Inspection
 from rapide.server.outputs import Chosen, Outputs
 from rapide.server.runs import Answer, Outcome
 from rapide.server.settings import Settings
 from rapide.server.shared_memory import SharedMemory
+from rapide.server.telemetry.connections import ConnectionMeter
 from rapide.server.telemetry.telemetry import Telemetry
 from rapide.server.tensors import Array, InferRequest, InferResponse, bind
 
-SERVER_NAME: Final = "rapide"
-EXTENSIONS: Final = (
-    "binary_tensor_data",
-    "classification",
-    "logging",
-    "model_configuration",
-    "model_repository",
-    "parameters",
-    "statistics",
-    "trace",
-)
-"""Of the Open Inference Protocol and Triton: what works here. ``system_shared_memory`` joins where it is
-allowed."""
 TIMEOUT_PARAMETER: Final = "timeout"
 """Triton's request parameter: microseconds that the answer is worth waiting for."""
 
@@ -59,15 +45,12 @@ class InferenceService:
         self.settings = settings
         self.shared_memory = SharedMemory()
         self.administration = Administration(admin, catalogue, telemetry, self.shared_memory, settings)
+        self.inspection = Inspection(catalogue, settings, telemetry)
         self.codec_limits = DEFAULT_LIMITS
         self.read_region: ReadRegion | None = self.shared_memory.read if settings.shared_memory else None
         self._catalogue = catalogue
         self._telemetry = telemetry
         self._views: WeakKeyDictionary[LoadedVersion, _View] = WeakKeyDictionary()
-        self._problems: Sequence[Mapping[str, Any]] = ()
-        self._available: Mapping[str, Sequence[int]] = {}
-        self._is_serving = False
-        self._changed = asyncio.Event()
         self.closing = asyncio.Event()
         """Set when streams that would go on for ever should end."""
 
@@ -195,114 +178,9 @@ class InferenceService:
             view = self._views[version] = _View(version)
         return view
 
-    # Health.
-
-    def server_live(self) -> bool:
-        """Whether the event loop still turns: who asks, finds out."""
-        return True
-
-    def server_ready(self) -> bool:
-        """Whether everything that should be served is, and will be for a while."""
-        return self._is_serving
-
-    def model_ready(self, name: str, version: str = "") -> bool:
-        """Whether the version, or the one that would answer now, is ready. Raises NotFound for one never heard
-        of."""
-        try:
-            self._catalogue.router.resolve(name, version)
-        except Unavailable:
-            return False
-        except NotFound:
-            if any(entry["name"] == name and version in {"", entry["version"]} for entry in self.index()):
-                return False
-            raise
-        return self._is_serving
-
-    def served(self) -> dict[str, list[str]]:
-        """The loaded versions of each model, ascending."""
-        return {
-            name: [str(version) for version in sorted(targets.versions)]
-            for name, targets in self._catalogue.router.models.items()
-        }
-
-    async def changes(self) -> AsyncIterator[None]:
-        """Yields now, and then whenever readiness or what is served may have changed, until the server closes."""
-        while not self.closing.is_set():
-            changed = self._changed
-            yield
-            await changed.wait()
-
-    # Descriptions.
-
-    def server_metadata(self) -> dict[str, Any]:
-        extensions = {*EXTENSIONS, "system_shared_memory"} if self.settings.shared_memory else EXTENSIONS
-        return {"name": SERVER_NAME, "version": __version__, "extensions": sorted(extensions)}
-
-    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
-        """Of the version, or of the one that would answer now. Raises NotFound."""
-        model = self._described(name, version)
-        return model_descriptions.metadata(name, self.served()[name], model.signature, model.manifest)
-
-    def model_config(self, name: str, version: str = "") -> dict[str, Any]:
-        """Triton's ModelConfig of the version, or of the one that would answer now. Raises NotFound."""
-        return model_descriptions.config(name, self._described(name, version).signature, self.settings)
-
-    async def model_statistics(self, name: str = "", version: str = "") -> dict[str, Any]:
-        """Triton's statistics of a version, of all versions of a model, or of all models. Raises NotFound."""
-        if name:
-            self._catalogue.router.resolve(name, version)
-        wanted = [
-            (model, number)
-            for model, numbers in self.served().items()
-            for number in numbers
-            if name in {"", model} and version in {"", number}
-        ]
-        return {"model_stats": await asyncio.to_thread(self._statistics, wanted)}
-
-    def tf_status(self, name: str, version: str = "", label: str = "") -> dict[str, Any]:
-        """TensorFlow Serving's and KServe v1's status of a model. Raises NotFound."""
-        if label:
-            version = self._catalogue.router.resolve(name, label=label).target.model.version
-        entries = [entry for entry in self.index() if entry["name"] == name and version in {"", entry["version"]}]
-        return {
-            "name": name,
-            "ready": self.model_ready(name, version),
-            "model_version_status": [model_descriptions.tf_version_status(entry) for entry in entries],
-        }
-
-    def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """Triton's repository index: every version that is served, on its way, or cannot be served and why."""
-        return model_descriptions.index(self._catalogue.statuses(), self._problems, ready=ready)
-
-    def repository_index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """The same, with what the repository offers and nobody has loaded."""
-        known = self.index(ready=ready)
-        return known if ready else known + model_descriptions.unloaded(self._available, known)
-
-    async def overview(self) -> dict[str, Any]:
-        """What the status page shows."""
-        served = self.served()
-        pairs = [(name, version) for name, versions in served.items() for version in versions]
-        statistics = await asyncio.to_thread(self._statistics, pairs)
-        return {
-            "server": {"name": SERVER_NAME, "version": __version__, "ready": self.server_ready()},
-            "time_s": time.time(),
-            "models": model_descriptions.overview(self._catalogue.router, self.index(), statistics),
-        }
-
-    async def metrics_page(self, accept: str) -> tuple[str, bytes]:
-        """Content type and text, of all workers together."""
-        return await asyncio.to_thread(self._telemetry.metrics_page, accept)
-
-    async def profile(self) -> dict[str, Any]:
-        """How the models are used, by all workers together."""
-        return await asyncio.to_thread(self._telemetry.profile)
-
-    def _described(self, name: str, version: str) -> Model:
-        return self._catalogue.router.resolve(name, version).target.model
-
-    def _statistics(self, versions: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-        return [self._telemetry.statistics(name, version) for name, version in versions]
+    def connections(self, protocol: str) -> ConnectionMeter:
+        """Where the door of ``protocol`` (``grpc``, ``http``) tells of its connections."""
+        return ConnectionMeter(self._telemetry.scalar, protocol)
 
     # From one state of all workers to the next. The catalogue has its own part in each step.
 
@@ -315,11 +193,8 @@ class InferenceService:
         """Switches to what was prepared, after the catalogue has; the first time, the server becomes ready."""
         self.shared_memory.commit()
         self._telemetry.apply(state.trace, state.log)
-        self._problems = state.problems
-        self._available = state.available
         self._telemetry.scalar("rapide_repository_problems").set(len(state.problems))
-        self._is_serving = True
-        self._announce()
+        self.inspection.serve(state.problems, state.available)
 
     def abort(self) -> None:
         """Forgets what was prepared."""
@@ -327,17 +202,12 @@ class InferenceService:
 
     def unready(self) -> None:
         """Says from now on that others should be asked; requests are still answered."""
-        self._is_serving = False
-        self._announce()
+        self.inspection.unready()
 
     def close(self) -> None:
         """Ends watchers, and streams once what they have asked is answered."""
         self.closing.set()
-        self._announce()
-
-    def _announce(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.inspection.close()
 
 
 class _View:

@@ -14,7 +14,7 @@ from rapide.server.service import InferenceService
 async def repository_index(
     service: InferenceService, _context: CallContext, request: pb.RepositoryIndexRequest
 ) -> pb.RepositoryIndexResponse:
-    entries = service.repository_index(ready=request.ready)
+    entries = service.inspection.repository_index(ready=request.ready)
     return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**entry) for entry in entries])
 
 

@@ -42,7 +42,7 @@ async def watch(
 ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
     """The status now, then whenever it has changed, until the caller goes away."""
     told: int | None = None
-    async for _ in service.changes():
+    async for _ in service.inspection.changes():
         status = _status(service, request.service)
         if status != told:
             told = status
@@ -51,7 +51,7 @@ async def watch(
 
 def _names(service: InferenceService) -> Iterator[str]:
     yield from ("", *OWN_SERVICES)
-    for model, versions in service.served().items():
+    for model, versions in service.inspection.served().items():
         yield model
         for version in versions:
             yield f"{model}/{version}"
@@ -59,9 +59,9 @@ def _names(service: InferenceService) -> Iterator[str]:
 
 def _status(service: InferenceService, name: str) -> int:
     if name in {"", *OWN_SERVICES}:
-        return _SERVING if service.server_ready() else _NOT_SERVING
+        return _SERVING if service.inspection.server_ready() else _NOT_SERVING
     model, _, version = name.partition("/")
     try:
-        return _SERVING if service.model_ready(model, version) else _NOT_SERVING
+        return _SERVING if service.inspection.model_ready(model, version) else _NOT_SERVING
     except NotFound:
         return _UNKNOWN

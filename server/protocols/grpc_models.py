@@ -21,20 +21,20 @@ M = TypeVar("M", bound=Message)
 async def server_live(
     service: InferenceService, _context: CallContext, _request: pb.ServerLiveRequest
 ) -> pb.ServerLiveResponse:
-    return pb.ServerLiveResponse(live=service.server_live())
+    return pb.ServerLiveResponse(live=service.inspection.server_live())
 
 
 async def server_ready(
     service: InferenceService, _context: CallContext, _request: pb.ServerReadyRequest
 ) -> pb.ServerReadyResponse:
-    return pb.ServerReadyResponse(ready=service.server_ready())
+    return pb.ServerReadyResponse(ready=service.inspection.server_ready())
 
 
 async def model_ready(
     service: InferenceService, _context: CallContext, request: pb.ModelReadyRequest
 ) -> pb.ModelReadyResponse:
     try:
-        return pb.ModelReadyResponse(ready=service.model_ready(request.name, request.version))
+        return pb.ModelReadyResponse(ready=service.inspection.model_ready(request.name, request.version))
     except NotFound:  # Triton's answer; its clients expect a plain no
         return pb.ModelReadyResponse(ready=False)
 
@@ -42,25 +42,29 @@ async def model_ready(
 async def server_metadata(
     service: InferenceService, _context: CallContext, _request: pb.ServerMetadataRequest
 ) -> pb.ServerMetadataResponse:
-    return _fill(pb.ServerMetadataResponse(), service.server_metadata())
+    return _fill(pb.ServerMetadataResponse(), service.inspection.server_metadata())
 
 
 async def model_metadata(
     service: InferenceService, _context: CallContext, request: pb.ModelMetadataRequest
 ) -> pb.ModelMetadataResponse:
-    return _fill(pb.ModelMetadataResponse(), service.model_metadata(request.name, request.version))
+    return _fill(pb.ModelMetadataResponse(), service.inspection.model_metadata(request.name, request.version))
 
 
 async def model_config(
     service: InferenceService, _context: CallContext, request: pb.ModelConfigRequest
 ) -> pb.ModelConfigResponse:
-    return _fill(pb.ModelConfigResponse(), {"config": service.model_config(request.name, request.version)})
+    return _fill(
+        pb.ModelConfigResponse(), {"config": service.inspection.model_config(request.name, request.version)}
+    )
 
 
 async def model_statistics(
     service: InferenceService, _context: CallContext, request: pb.ModelStatisticsRequest
 ) -> pb.ModelStatisticsResponse:
-    return _fill(pb.ModelStatisticsResponse(), await service.model_statistics(request.name, request.version))
+    return _fill(
+        pb.ModelStatisticsResponse(), await service.inspection.model_statistics(request.name, request.version)
+    )
 
 
 def _fill(message: M, values: dict[str, Any]) -> M:

@@ -11,7 +11,7 @@ from rapide.server.service import InferenceService
 
 async def repository_index(service: InferenceService, call: HttpCall) -> HttpReply:
     ready = _field(call.json(), "ready", bool, default=False)
-    return json_reply(service.repository_index(ready=ready))
+    return json_reply(service.inspection.repository_index(ready=ready))
 
 
 async def load(service: InferenceService, call: HttpCall) -> HttpReply:

@@ -32,16 +32,16 @@ async def docs_page(_service: InferenceService, _call: HttpCall) -> HttpReply:
 
 
 async def status(service: InferenceService, _call: HttpCall) -> HttpReply:
-    return json_reply(await service.overview())
+    return json_reply(await service.inspection.overview())
 
 
 async def metrics(service: InferenceService, call: HttpCall) -> HttpReply:
-    media_type, body = await service.metrics_page(call.headers.get("accept", ""))
+    media_type, body = await service.inspection.metrics_page(call.headers.get("accept", ""))
     return HttpReply(body, media_type=media_type)
 
 
 async def profile(service: InferenceService, _call: HttpCall) -> HttpReply:
-    return json_reply(await service.profile())
+    return json_reply(await service.inspection.profile())
 
 
 def describes(table: Callable[[], RouteTable]) -> Handler:
