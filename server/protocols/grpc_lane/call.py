@@ -76,16 +76,22 @@ class Call:
 
     def feed(self, buffer: bytes, start: int, end: int, ended: bool) -> None:
         """More of the request; ``ended``: the last of it."""
+        if not self._stream.sending:
+            return  # answered already, by an event of the same read
         try:
             messages = self._reader.feed(buffer, start, end)
-            self._hold(self._reader.waiting_bytes)
             if ended:
                 self._reader.finish()
             self.take(messages, ended)
+            self._hold(self._reader.waiting_bytes + self.kept_bytes())
         except RapideError as error:
             self.fail(error)
 
     def take(self, messages: list[bytes], ended: bool) -> None:
+        raise NotImplementedError
+
+    def kept_bytes(self) -> int:
+        """Whole messages that nobody works on yet."""
         raise NotImplementedError
 
     async def run(self) -> None:
@@ -144,8 +150,15 @@ class UnaryCall(Call):
         if len(self._given) > 1 or (ended and not self._given):
             came = "more" if self._given else "none"
             raise InvalidRequest(f"{self._procedure.method.name} takes one message; {came} came")
-        if ended and not self._line.take_hot(self._stream, self._procedure, raw := self._given[0], 0, len(raw)):
+        if not ended:
+            return
+        if self._line.take_hot(self._stream, self._procedure, raw := self._given[0], 0, len(raw)):
+            self._given = []
+        else:
             self.task = self._line.spawn(self)
+
+    def kept_bytes(self) -> int:
+        return 0 if self.task is not None else sum(map(len, self._given))
 
     async def run(self) -> None:
         try:
@@ -185,6 +198,9 @@ class StreamCall(Call):
             self._stream.paused = True
         self._arrived.set()
 
+    def kept_bytes(self) -> int:
+        return self._inbox_bytes
+
     def drained(self) -> None:
         """What waited for the peer's window has been sent."""
         self._drained.set()
@@ -197,6 +213,8 @@ class StreamCall(Call):
             self.fail(DeadlineExceeded("the deadline passed before the call was done"))
         except RapideError as error:
             self.fail(error)
+        finally:
+            self._hold(0)
 
     async def _answer(self) -> None:
         http2, stream, line = self._line.http2, self._stream, self._line
@@ -221,6 +239,7 @@ class StreamCall(Call):
             while self._inbox:
                 message = self._inbox.popleft()
                 self._inbox_bytes -= len(message)
+                self._hold(self._reader.waiting_bytes + self._inbox_bytes)
                 if self._stream.paused and self._inbox_bytes <= INBOX_BYTES // 2:
                     self._line.http2.resume(self._stream)
                     self._line.write_soon()

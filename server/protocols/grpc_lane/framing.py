@@ -27,19 +27,20 @@ class MessageReader:
     ``encoding`` is the call's ``grpc-encoding``: what a set compression flag means.
     """
 
-    __slots__ = ("_encoding", "_max_message_bytes", "_missing", "_parts")
+    __slots__ = ("_encoding", "_held", "_max_message_bytes", "_missing")
 
     def __init__(self, max_message_bytes: int, encoding: bytes = b"identity") -> None:
         self._max_message_bytes = max_message_bytes
         self._encoding = encoding
-        self._parts: list[bytes | memoryview] = []
+        self._held = bytearray()
+        """Copied, not referred to: a view of one byte would keep the whole read alive that it came with."""
         self._missing = PREFIX_BYTES
         """How many bytes until the next decision: the rest of the prefix, or of prefix and message."""
 
     @property
     def waiting_bytes(self) -> int:
         """What is held of an unfinished message."""
-        return sum(len(part) for part in self._parts)
+        return len(self._held)
 
     def feed(self, buffer: bytes, start: int, end: int) -> list[bytes]:
         """The messages that ``buffer[start:end]`` completes, decompressed.
@@ -47,31 +48,28 @@ class MessageReader:
         Raises TooLarge, UnsupportedMedia (unknown encoding) and InvalidRequest (a flag or content that lies).
         """
         messages: list[bytes] = []
-        view = memoryview(buffer)[start:end]
-        while True:
-            if len(view) < self._missing:
-                if len(view):
-                    self._parts.append(view)
-                    self._missing -= len(view)
-                return messages
-            head, view = view[: self._missing], view[self._missing :]
-            self._parts.append(head)
-            whole = b"".join(self._parts)
-            flag, length = PREFIX.unpack_from(whole)
-            if len(whole) < PREFIX_BYTES + length:  # only the prefix is whole: now we know how much is to come
+        view = memoryview(buffer)
+        held = self._held
+        while end - start >= self._missing:
+            stop = start + self._missing
+            held += view[start:stop]
+            start = stop
+            flag, length = PREFIX.unpack_from(held)
+            if len(held) == PREFIX_BYTES:
                 self._check(flag, length)
-                self._parts = [whole]
                 self._missing = length
-                continue
-            self._check(flag, length)
-            self._parts = []
-            self._missing = PREFIX_BYTES
-            message = whole[PREFIX_BYTES:]
-            messages.append(decompress(message, self._encoding, self._max_message_bytes) if flag else message)
+            if len(held) == PREFIX_BYTES + length:
+                message = bytes(memoryview(held)[PREFIX_BYTES:])
+                held = self._held = bytearray()
+                self._missing = PREFIX_BYTES
+                messages.append(decompress(message, self._encoding, self._max_message_bytes) if flag else message)
+        held += view[start:end]
+        self._missing -= end - start
+        return messages
 
     def finish(self) -> None:
         """The peer has sent all. Raises InvalidRequest when a message stayed incomplete."""
-        if self._parts:
+        if self._held:
             raise InvalidRequest(f"the call ended within a message: {self.waiting_bytes} bytes of it came")
 
     def _check(self, flag: int, length: int) -> None:

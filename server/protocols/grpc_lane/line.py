@@ -206,6 +206,8 @@ class LaneConnection(asyncio.Protocol):
         stream = cast("RequestEnded", event).stream
         call: Call | HotCall | None = stream.owner
         if call is None:
+            if not stream.sending:
+                return
             head: CallHead = stream.head
             call = self._unary(stream, self._procedures[head.path])
         call.feed(b"", 0, 0, True)

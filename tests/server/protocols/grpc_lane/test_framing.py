@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -68,3 +69,28 @@ def test_a_length_above_the_bound_is_refused_before_its_bytes_come() -> None:
     assert reader.feed(b"\0\0\0", 0, 3) == []
     with pytest.raises(TooLarge):
         reader.feed(b"\xff\xff", 0, 2)
+
+
+def test_a_message_in_many_pieces_keeps_nothing_but_its_bytes() -> None:
+    """Each piece came with a large read, most of which was for others."""
+    reader = MessageReader(1 << 20)
+    reader.feed(PREFIX.pack(0, 100_000), 0, 5)
+    tracemalloc.start()
+    try:
+        for _ in range(2000):
+            reader.feed(bytes(50_000), 17, 18)
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()
+    assert reader.waiting_bytes == 2005
+
+
+def test_the_pieces_of_a_message_cost_the_same_however_many_came_before() -> None:
+    """Looking through all earlier pieces for each new one would take minutes here."""
+    reader = MessageReader(1 << 20)
+    data = frame_message(bytes(1 << 19))
+    messages = []
+    for place in range(len(data)):
+        messages += reader.feed(data, place, place + 1)
+        assert reader.waiting_bytes in (place + 1, 0)
+    assert messages == [bytes(1 << 19)]

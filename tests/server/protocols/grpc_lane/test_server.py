@@ -19,6 +19,7 @@ from rapide.server.context import CallContext
 from rapide.server.errors import NotFound
 from rapide.server.protocols.grpc_call import Procedure, parse
 from rapide.server.protocols.grpc_door import GrpcDoor
+from rapide.server.protocols.grpc_lane.framing import frame_message
 from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_lane.server import LaneServer
 from rapide.server.protocols.http2 import frames
@@ -320,8 +321,8 @@ class Raw:
         return got
 
 
-def head_block(*more: tuple[bytes, bytes], method: bytes = b"POST") -> bytes:
-    pseudo = [(b":method", method), (b":scheme", b"http"), (b":path", INFER.path.encode())]
+def head_block(*more: tuple[bytes, bytes], method: bytes = b"POST", path: str = INFER.path) -> bytes:
+    pseudo = [(b":method", method), (b":scheme", b"http"), (b":path", path.encode())]
     return encode_fields([*pseudo, *(more or ((b"content-type", b"application/grpc"),))])
 
 
@@ -412,6 +413,51 @@ class TestHostilePeers:
                     raw.writer.write(frames.frame(frames.DATA, 0, stream_id, piece))
             await raw.until(b"unfinished messages")
             assert all(connection._held_bytes <= 1 << 20 for connection in server.connections)
+
+    @pytest.mark.parametrize("method", [INFER, STREAM], ids=["unary", "stream"])
+    async def test_whole_messages_that_wait_are_bounded_too(self, method: services.Method) -> None:
+        """A bomb of a few KiB becomes a large message: without END_STREAM no unary call begins, and without window
+        no streaming one goes on."""
+        bomb = frame_message(bytes(512 << 10), b"gzip")
+        more = ((b"content-type", b"application/grpc"), (b"grpc-encoding", b"gzip"))
+        async with lane(LaneOptions(max_held_bytes=1 << 20)) as (address, _, server):
+            raw = await Raw.connect(address)
+            raw.writer.write(frames.settings({frames.SETTINGS_INITIAL_WINDOW_SIZE: 0}))
+            for stream_id in range(1, 41, 2):
+                block = head_block(*more, path=method.path)
+                raw.writer.write(
+                    frames.header_frames(stream_id, block, end_stream=False, max_frame_bytes=16_384)
+                    + frames.frame(frames.DATA, 0, stream_id, bomb) * (1 if method is INFER else 3)
+                )
+            await raw.until(b"unfinished messages")
+            assert all(connection._held_bytes <= 1 << 20 for connection in server.connections)
+
+    async def test_a_call_that_ends_early_holds_nothing(self) -> None:
+        async with lane() as (address, _, server):
+            raw = await Raw.connect(address)
+            message = frame_message(b"")
+            raw.writer.write(
+                frames.header_frames(1, head_block(path=WATCH.path), end_stream=False, max_frame_bytes=16_384)
+                + frames.frame(frames.DATA, 0, 1, message * 3 + b"\0\0\1\0\0half")
+            )
+            got = b""
+            while b"grpc-status" not in got:
+                got += await asyncio.wait_for(raw.reader.read(65_536), 5)
+            assert [connection._held_bytes for connection in server.connections] == [0]
+            raw.writer.close()
+
+    async def test_trailers_of_a_call_that_was_refused_at_once(self) -> None:
+        """Both frames come in one read: the second belongs to a call that is answered already."""
+        async with lane() as (address, _, _server):
+            raw = await Raw.connect(address)
+            block = head_block(path="/no.such/Method")
+            trailers = encode_fields([(b"x-checksum", b"1")])
+            raw.writer.write(
+                frames.header_frames(1, block, end_stream=False, max_frame_bytes=16_384)
+                + frames.header_frames(1, trailers, end_stream=True, max_frame_bytes=16_384)
+                + frames.ping(b"andafter")
+            )
+            assert b"not offered here" in await raw.until(frames.ping_ack(b"andafter"))
 
     async def test_a_silent_peer_is_asked_and_then_left(self) -> None:
         async with lane(LaneOptions(keepalive_s=10.0, keepalive_timeout_s=1.0)) as (address, _, server):
