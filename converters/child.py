@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,17 @@ from rapide.converters.confine import confine
 from rapide.converters.errors import ConversionError
 from rapide.converters.limits import Limits
 
-TASKS: Mapping[str, str] = {
-    "original": "rapide.converters.original",
-    "examine": "rapide.converters.examine",
-}
-"""What a child can do → the module whose ``main(job, channel)`` does it."""
 
-
-def main(task: str, job_path: str, descriptor: str) -> int:
-    """Returns the exit status: 0 done, 1 a told error. Anything else is a death that the parent explains."""
+def main(module: str, job_path: str, descriptor: str) -> int:
+    """Runs ``module``'s ``main(job, channel)``. Returns the exit status: 0 done, 1 a told error. Anything else is
+    a death that the parent explains."""
     channel = Channel(int(descriptor))
     job: dict[str, Any] = json.loads(Path(job_path).read_text(encoding="utf-8"))
     problem = confine(Limits.from_json(job["limits"]))
     if problem:
         channel.send({"confinement": f"the network could not be cut off: {problem}"})
     try:
-        run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(TASKS[task]).main
+        run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(module).main
         run(job, channel)
     except ConversionError as error:
         channel.send({"error": error.to_json()})

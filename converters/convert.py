@@ -24,13 +24,17 @@ from rapide.converters.lineage import who
 from rapide.converters.metric_names import check_metric
 from rapide.converters.options import ConvertOptions
 from rapide.converters.publishing import Attempt, publish_attempt
-from rapide.converters.sandbox import Listener, Sandbox
+from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source, source_of
 from rapide.server.errors import RapideError
 from rapide.server.repository.labels import LabelChanges, parse_changes
 from rapide.server.repository.layout import check_model_name
 from rapide.server.repository.local import LocalRepository
 from rapide.server.repository.manifest import Manifest
+
+ORIGINAL = "rapide.converters.original"
+EXAMINE = "rapide.converters.examine"
+"""The modules of the two children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,11 @@ class Published:
     elapsed_s: float
 
 
-def convert(options: ConvertOptions, listener: Listener) -> Published:
-    """Converts, checks and publishes. Raises ConversionError (GateRefused where a check failed) or another
-    RapideError; then nothing was published."""
+def convert(options: ConvertOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox) -> Published:
+    """Converts, checks and publishes. ``sandbox`` makes the processes that do the work.
+
+    Raises ConversionError (GateRefused where a check failed) or another RapideError; then nothing was published.
+    """
     started_s = time.monotonic()
     check_model_name(options.name)
     label_changes(options.label, version=1)
@@ -64,7 +70,7 @@ def convert(options: ConvertOptions, listener: Listener) -> Published:
 
     with tempfile.TemporaryDirectory(prefix="rapide-convert-") as name:
         folder = Path(name)
-        facts, attempts, chosen = _attempts(options, source, folder, listen)
+        facts, attempts, chosen = _attempts(options, source, folder, listen, sandbox)
         listen("step", "publishing")
         version, manifest = publish_attempt(options, folder, facts, chosen)
     _set_label(options, version)
@@ -119,7 +125,7 @@ def _checked_source(options: ConvertOptions) -> Source:
 
 
 def _attempts(
-    options: ConvertOptions, source: Source, folder: Path, listener: Listener
+    options: ConvertOptions, source: Source, folder: Path, listener: Listener, sandbox: SandboxMaker
 ) -> tuple[dict[str, Any], tuple[Attempt, ...], Attempt]:
     """Tries precisions, cheapest first, until one passes in full. Returns what the original is, all attempts, and
     the one to publish. Raises GateRefused, with the tables, if none passes; ConversionError if none can be
@@ -134,7 +140,7 @@ def _attempts(
     }
     attempts: list[Attempt] = []
     unusable: list[ConversionError] = []
-    with Sandbox("original", job, folder=folder, limits=options.limits, listener=listener) as original:
+    with sandbox(ORIGINAL, job, folder=folder, limits=options.limits, listener=listener) as original:
         facts: dict[str, Any] = original.ask()
         for precision in _precisions(options, facts):
             candidate = original.ask({"precision": precision})
@@ -142,7 +148,9 @@ def _attempts(
                 unusable.append(ConversionError(**candidate["refused"]))
                 continue
             try:
-                examination = _examined(options, folder, facts, precision, candidate, listener)
+                job = _examination_job(options, folder, facts, precision, candidate)
+                with sandbox(EXAMINE, job, folder=folder, limits=options.limits, listener=listener) as examiner:
+                    examination = examiner.ask()
             except GateRefused as error:
                 unusable.append(error)
                 continue
@@ -164,15 +172,14 @@ def _precisions(options: ConvertOptions, facts: Mapping[str, Any]) -> list[Preci
     return [options.precision]
 
 
-def _examined(
+def _examination_job(
     options: ConvertOptions,
     folder: Path,
     facts: Mapping[str, Any],
     precision: Precision,
     candidate: Mapping[str, Any],
-    listener: Listener,
 ) -> dict[str, Any]:
-    job = {
+    return {
         "graph": str(folder / f"{precision}.onnx"),
         "arrays": str(folder / f"{precision}.npz"),
         "columns": facts["columns"],
@@ -184,9 +191,6 @@ def _examined(
         "max_difference": options.max_difference,
         "max_flips": options.max_flips,
     }
-    with Sandbox("examine", job, folder=folder, limits=options.limits, listener=listener) as examiner:
-        examination: dict[str, Any] = examiner.ask()
-    return examination
 
 
 def _refusal(options: ConvertOptions, attempts: list[Attempt], unusable: list[ConversionError]) -> GateRefused:

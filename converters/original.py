@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import platform
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -33,6 +34,18 @@ _LIBRARIES = ("numpy", "pandas", "scikit-learn", "skl2onnx", "onnx", "onnxruntim
 
 def main(job: dict[str, Any], channel: Channel) -> None:
     """Answers first with what the model is, then once for each ``{"precision": …}`` that the parent asks for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the model's own, about its rows: they say nothing about the conversion
+        studio = _opened(job, channel)
+        channel.answer(studio.facts())
+        while (question := channel.receive()) is not None:
+            try:
+                channel.answer(studio.candidate(cast("Precision", question["precision"])))
+            except ConversionError as error:  # another precision may do
+                channel.answer({"refused": error.to_json()})
+
+
+def _opened(job: dict[str, Any], channel: Channel) -> _Studio:
     channel.step("reading the sample")
     sample = read_sample(Path(job["sample"]))
     target = str(job.get("target") or "")
@@ -41,13 +54,7 @@ def main(job: dict[str, Any], channel: Channel) -> None:
     channel.step("importing scikit-learn")
     module = importlib.import_module(str(job["source_module"]))
     original: Original = module.open_original(job, sample, channel)
-    studio = _Studio(original, sample, target, Path(job["folder"]), channel)
-    channel.answer(studio.facts())
-    while (question := channel.receive()) is not None:
-        try:
-            channel.answer(studio.candidate(cast("Precision", question["precision"])))
-        except ConversionError as error:  # another precision may do
-            channel.answer({"refused": error.to_json()})
+    return _Studio(original, sample, target, Path(job["folder"]), channel)
 
 
 class _Studio:

@@ -1,4 +1,4 @@
-"""Runs one task of ``child.py`` in a process of its own and turns whatever happens to it into an answer or an
+"""Runs a module in a process of its own and turns whatever happens to it into an answer or an
 error.
 
 The child speaks through a pipe of its own (``channel.py``); what foreign code prints goes to a file in the work
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
@@ -51,6 +51,26 @@ Listener = Callable[[str, str], None]
 """Called with ``"step"``, ``"note"`` or ``"confinement"`` and its text."""
 
 
+class Dialogue(Protocol):
+    """A running child: a context manager that is asked questions."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def ask(self, question: dict[str, Any] | None = None) -> Any: ...
+
+
+class SandboxMaker(Protocol):
+    """What makes a child: ``Sandbox``, or a stand-in."""
+
+    def __call__(
+        self, module: str, job: dict[str, Any], *, folder: Path, limits: Limits, listener: Listener
+    ) -> Dialogue: ...
+
+
 class Sandbox:
     """One child process; use as a context manager, which ends it and all that it started.
 
@@ -59,7 +79,7 @@ class Sandbox:
 
     def __init__(
         self,
-        task: str,
+        module: str,
         job: dict[str, Any],
         *,
         folder: Path,
@@ -67,25 +87,26 @@ class Sandbox:
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._task = task
+        self._module = module
+        self._name = module.rpartition(".")[2]
         self._job = {**job, "limits": limits.to_json()}
         self._folder = folder
         self._limits = limits
         self._listener = listener
         self._clock = clock
-        self._log_path = folder / f"{task}.log"
+        self._log_path = folder / f"{self._name}.log"
         self._step = "starting"
         self._buffer = bytearray()
 
     def __enter__(self) -> Self:
-        job_path = self._folder / f"{self._task}.json"
+        job_path = self._folder / f"{self._name}.json"
         job_path.write_text(json.dumps(self._job), encoding="utf-8")
         self._deadline_s = self._clock() + self._limits.time_s
         reader, writer = os.pipe()
         self._reader = reader
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rapide.converters.child", self._task, str(job_path), str(writer)],
+                [sys.executable, "-P", "-m", "rapide.converters.child", self._module, str(job_path), str(writer)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
