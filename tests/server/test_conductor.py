@@ -149,6 +149,20 @@ async def test_new_versions_and_label_moves_are_followed(tmp_path: Path) -> None
         assert len(on.host.workers[0].served) == rounds, "nothing new: nobody is bothered"
 
 
+async def test_a_repository_that_did_not_change_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, "a", 1)
+    scans: list[Path] = []
+    scan = LocalRepository.scan
+    monkeypatch.setattr(LocalRepository, "scan", lambda self: scans.append(self.path) or scan(self))
+    async with stage(tmp_path) as on:
+        await on.conductor.first()
+        for _ in range(5):
+            await on.conductor.follow()
+        assert len(scans) == 2, "one at the start, one to catch what changed meanwhile"
+
+
 async def test_a_broken_version_is_reported_and_never_replaces_a_good_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

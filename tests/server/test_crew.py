@@ -247,7 +247,7 @@ async def test_a_process_in_reserve_takes_the_place_of_a_dead_worker_and_is_made
         assert not host.alive, "the process in reserve ends, too"
 
 
-async def test_a_process_in_reserve_that_died_is_not_given_work() -> None:
+async def test_a_process_in_reserve_that_died_is_not_given_work(caplog: pytest.LogCaptureFixture) -> None:
     host = FakeHost()
     async with running(host, has_reserve=True) as crew:
         await agree(crew, ONE)
@@ -257,6 +257,7 @@ async def test_a_process_in_reserve_that_died_is_not_given_work() -> None:
         host.workers[0].kill()
         await until(lambda: len(host.workers) == 5 and len(crew.serving) == 2)
         assert host.workers[3].served == [ONE]
+        assert caplog.text.count("is gone") == 1, "the worker's death, not that of a replacement"
 
 
 async def test_administrative_calls_reach_the_supervisor() -> None:

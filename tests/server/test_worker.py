@@ -286,10 +286,14 @@ async def test_instants_of_leaving_only_move_closer() -> None:
     assert departure.drain_s == 20
     departure.no_later_than(50, 50)
     assert departure.drain_s == 20
+    departure.no_later_than(5, 100)
+    assert departure.drain_s == 25, "closed sooner, gone when it was said before"
     now_s = 115.0
     await departure.closing()
     assert departure.drain_s == 15
     departure.no_later_than(0, 1)
+    assert departure.drain_s == 1
+    departure.no_later_than(0, 100)
     assert departure.drain_s == 1
     now_s = 1000.0
     assert departure.drain_s == 0
