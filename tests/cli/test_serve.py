@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rapide.cli import serve
-from rapide.cli.main import main
-from rapide.server.settings import SPECS, Settings
+from rapide.cli.main import build_parser, main
+from rapide.server.settings import SPECS, Settings, SettingSpec
+from rapide.server.settings_sources import parse_text
 
 
 @pytest.fixture
@@ -26,32 +26,23 @@ def test_without_flags_the_defaults_serve(served: list[Settings]) -> None:
     assert served == [Settings()]
 
 
-def test_every_setting_has_a_flag(served: list[Settings]) -> None:
-    values = {
-        "models": "m.onnx",
-        "control": "explicit",
-        "version_policy": "all",
-        "load": "a,b",
-        "host": "::1",
-        "log_format": "json",
-        "log_level": "debug",
-        "otlp_endpoint": "http://c:4317",
-        "state_dir": "/tmp/x",
-    }
-    arguments = ["serve", values.pop("models")]
-    expected: dict[str, object] = {"models": "m.onnx"}
-    for spec in SPECS:
-        if spec.name == "models":
-            continue
-        if spec.kind is bool:
-            arguments.append(f"--no-{spec.flag[2:]}" if spec.default else spec.flag)
-            expected[spec.name] = not spec.default
-        else:
-            text = values.get(spec.name) or str(spec.kind(spec.default) if spec.default else 1)  # type: ignore[call-arg]
-            arguments += [spec.flag, text]
-            expected[spec.name] = ("a", "b") if spec.kind is tuple else spec.kind(text)  # type: ignore[call-arg]
-    assert main(arguments) == 0
-    assert served == [replace(Settings(), **expected)]  # type: ignore[arg-type] # values of the table
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec.name != "models"], ids=lambda spec: spec.name)
+def test_every_setting_has_a_flag(spec: SettingSpec) -> None:
+    if spec.kind is bool:
+        flags = [f"--no-{spec.flag[2:]}" if spec.default else spec.flag]
+        expected: object = not spec.default
+    else:
+        flags = [spec.flag, spec.choices[-1] if spec.choices else "1"]
+        expected = ("1",) if spec.kind is tuple else spec.kind(flags[1])  # type: ignore[call-arg] # not Any
+    args = build_parser(["serve"]).parse_args(["serve", *flags])
+    (given,) = serve.given_flags(args).items()
+    assert given[0] == spec.name
+    assert parse_text(spec, given[1], spec.flag) == expected
+
+
+def test_the_models_need_no_flag(served: list[Settings]) -> None:
+    assert main(["serve", "some.onnx"]) == 0
+    assert served == [Settings(models="some.onnx")]
 
 
 def test_a_file_is_read(served: list[Settings], tmp_path: Path) -> None:
