@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rapide.cli.prediction_clients import Answer, Question, connect
 from rapide.cli.rows import Table, read
-from rapide.server.errors import InvalidRequest, RapideError
+from rapide.server.errors import InvalidRequest
 
 EXAMPLES = """\
 examples:
@@ -48,12 +47,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints predictions; 0 if there were any to print, 1 with the reason on standard error if not."""
-    try:
-        answer = _ask(args)
-    except RapideError as error:
-        print(f"rapide predict: {error}", file=sys.stderr)
-        return 1
+    """Prints predictions, returns 0. Raises RapideError with what the server says, or what to do about it."""
+    answer = _ask(args)
     if args.json:
         print(json.dumps(_to_json(answer), ensure_ascii=False))
     else:

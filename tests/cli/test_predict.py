@@ -1,0 +1,153 @@
+"""``rapide predict`` against real doors, over both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from rapide.cli.main import main
+from rapide.cli.prediction_clients import HttpClient, connect
+from rapide.server.errors import InvalidRequest
+from rapide.server.repository.manifest import Feature, Prediction
+from tests import models
+from tests.doors import Doors, opened
+from tests.versions import publish_version, set_labels
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FORD = '{"fuel": "petrol", "mileage": 5}'
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
+    folder = tmp_path_factory.mktemp("predict")
+    for _ in range(2):
+        publish_version(
+            folder / "models",
+            "car-price",
+            models.mixed_columns(),
+            features=[
+                Feature("fuel", "fuel", None, "text", required=True),
+                Feature("mileage", "mileage", None, "number", required=True),
+            ],
+            predictions=[Prediction("price", "price", None, "number")],
+        )
+    set_labels(folder / "models", "car-price", "stable=1", "canary=2")
+    models.repository(folder / "models", {"line": {1: models.linear()}})
+    async with opened(folder / "models", folder / "state") as doors:
+        yield doors
+
+
+@pytest.fixture(params=["http", "grpc"])
+def url(request: pytest.FixtureRequest, doors: Doors) -> str:
+    return doors.http if request.param == "http" else f"grpc://{doors.grpc}"
+
+
+async def rapide(*arguments: str) -> int:
+    """The command, on a thread: the server runs on this one."""
+    return await asyncio.to_thread(main, ["predict", *arguments])
+
+
+async def test_one_row(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(url, "car-price", FORD, "--request-id", "mine") == 0
+
+    assert capsys.readouterr().out == ("price  105\nanswered by car-price version 1 (stable), request mine\n")
+
+
+async def test_a_table_from_a_file(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_text("fuel,mileage\npetrol,5\ndiesel,12.25\n")
+
+    assert await rapide(url, "car-price", str(path), "--version", "2", "--request-id", "mine") == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "price",
+        "105",
+        "12.25",
+        "answered by car-price version 2, request mine",
+    ]
+
+
+async def test_json_for_scripts(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(url, "car-price", FORD, "--label", "canary", "--request-id", "mine", "--json") == 0
+
+    assert json.loads(capsys.readouterr().out) == {
+        "predictions": [{"price": 105.0}],
+        "model": "car-price",
+        "version": "2",
+        "label": "canary",
+        "request_id": "mine",
+    }
+
+
+async def test_rows_without_names(doors: Doors, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(doors.http, "line", "[[0, 0, 0, 0]]", "--request-id", "mine") == 0
+
+    assert capsys.readouterr().out.splitlines()[0] == "[0.5, -0.5, 0.0]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("car-prize", FORD), "there is no model 'car-prize' here. Models here: car-price, line."),
+        (("car-price", '{"fule": "petrol", "mileage": 5}'), "there is no feature 'fule'; did you mean 'fuel'?"),
+        (("car-price", '{"fuel": "petrol", "mileage": "far"}'), "mileage: expected a number, got the text 'far'"),
+        (("car-price", FORD, "--version", "9"), "model 'car-price' has no version '9' here. Versions here: 2, 1."),
+        (("car-price", "cars.csv"), "there is no file 'cars.csv', and it is no JSON either."),
+        (("car-price", FORD, "--timeout", "0"), "--timeout must be above 0 seconds."),
+    ],
+)
+async def test_mistakes_are_told_in_the_callers_terms(
+    url: str, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await rapide(url, *arguments) == 1
+
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+async def test_nobody_there(scheme: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(f"{scheme}://127.0.0.1:1", "car-price", FORD) == 1
+
+    printed = capsys.readouterr().err
+    assert f"cannot reach {scheme}://127.0.0.1:1" in printed
+    assert "`rapide serve models/` starts one" in printed
+
+
+async def test_somebody_else_is_there(doors: Doors, capsys: pytest.CaptureFixture[str]) -> None:
+    """The gRPC port, asked over HTTP/1.1."""
+    assert await rapide(f"http://{doors.grpc}", "car-price", FORD, "--timeout", "5") == 1
+
+    assert f"cannot reach http://{doors.grpc}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["ftp://host", "http://", "http://host:port", "grpc://"])
+async def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="is no address of a server"):
+        connect(text)
+
+
+async def test_addresses() -> None:
+    assert connect("localhost:8000") == HttpClient("http", "localhost", 8000, "")
+    assert connect("https://host/models/") == HttpClient("https", "host", None, "/models")
+    assert connect("grpc://[::1]:9").target == "[::1]:9"  # type: ignore[attr-defined]
+    assert connect("grpc://host").target == "host:8001"  # type: ignore[attr-defined]
+
+
+async def test_asking_over_http_imports_nothing_heavy() -> None:
+    heavy = ("numpy", "grpc", "google.protobuf", "starlette")
+    code = f"import sys, rapide.cli.predict; print([name for name in {heavy} if name in sys.modules])"
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed == "[]\n"
