@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+_SMALL_BYTES = 4096
+"""Pieces of a body below this are put together: an object for each would cost many times its bytes."""
+
 
 class Exchange:
     """A request as it is read, then its answer.
 
     ``method`` and ``url`` are as sent; ``headers`` have lower-case names, a repeated one keeps its last value;
     ``fields`` are all of them as sent. ``answer`` is None until there is one; ``closes``: the connection ends with
-    it. ``cancel`` stops the work when the caller goes away.
+    it. ``cancel`` stops the work when the caller goes away. ``silent_bytes`` were read since the parser last told
+    anything of the request.
     """
 
     __slots__ = (
@@ -22,9 +26,12 @@ class Exchange:
         "closes",
         "fields",
         "header_bytes",
+        "header_count",
         "headers",
         "is_complete",
+        "is_headed",
         "method",
+        "silent_bytes",
         "started_s",
         "url",
         "version",
@@ -39,7 +46,10 @@ class Exchange:
         self.headers: dict[str, str] = {}
         self.fields: list[tuple[bytes, bytes]] = []
         self.header_bytes = 0
-        self.body: list[bytes] = []
+        self.header_count = 0
+        self.is_headed = False
+        self.silent_bytes = 0
+        self.body: list[bytes | bytearray] = []
         self.body_bytes = 0
         self.is_complete = False
         self.wants_continue = False
@@ -47,6 +57,24 @@ class Exchange:
         self.answer: bytes | None = None
         self.cancel: Callable[[], Any] | None = None
 
+    @property
+    def told_bytes(self) -> int:
+        """What the parser has told of the request so far."""
+        return len(self.url) + self.header_bytes + self.body_bytes
+
+    def add_body(self, piece: bytes) -> None:
+        """More of the body."""
+        self.body_bytes += len(piece)
+        parts = self.body
+        if not parts or len(piece) >= _SMALL_BYTES:
+            parts.append(piece)
+        elif isinstance(parts[-1], bytearray):
+            parts[-1] += piece
+        else:
+            parts.append(bytearray(piece))
+
     def whole_body(self) -> bytes:
         parts = self.body
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(parts) == 1:
+            return bytes(parts[0])  # no copy: the first piece is kept as it came
+        return b"".join(parts)

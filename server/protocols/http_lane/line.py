@@ -6,7 +6,8 @@ a task of the ASGI application. Whenever the first exchange of the line has its 
 behind it leave in one write.
 
 Invariants. An exchange is answered once: its slot is filled once, and nothing is written for one that comes later
-while an earlier one waits. After an answer that closes, nothing is parsed or written any more.
+while an earlier one waits. After an answer that closes, nothing is parsed or written any more. Once a request
+cannot be read, or asks for an upgrade, the connection is deaf: what comes later is nobody's.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class HttpConnection(asyncio.Protocol):
         self._idle_since_s = lane.clock()
         self._blocked_since_s: float | None = None
         self._is_closing = False
+        self._is_deaf = False
         self._is_draining = False
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,10 +85,14 @@ class HttpConnection(asyncio.Protocol):
         self.lane.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_closing:
+        if self._is_closing or self._is_deaf:
             return
+        exchange = self._reading
+        told_bytes = 0 if exchange is None else exchange.told_bytes
         try:
             self._parser.feed_data(data)
+            if exchange is not None and exchange is self._reading:
+                self._bound_silence(exchange, exchange.told_bytes == told_bytes, len(data))
         except httptools.HttpParserUpgrade:
             self._ends_with_upgrade()
         except RapideError as error:
@@ -104,6 +110,12 @@ class HttpConnection(asyncio.Protocol):
             self._write()
         if len(self._line) >= self.lane.options.max_pipelined:
             self._pause()
+
+    def _bound_silence(self, exchange: Exchange, is_silent: bool, size_bytes: int) -> None:
+        """The parser keeps an unfinished field to itself, and one without an end would be kept for ever."""
+        exchange.silent_bytes = exchange.silent_bytes + size_bytes if is_silent else 0
+        if exchange.silent_bytes > self.lane.options.max_header_bytes:
+            raise TooLarge(f"a part of the request is longer than {self.lane.options.max_header_bytes} bytes")
 
     def eof_received(self) -> bool:
         # A client that closes looks like one that has only sent all; as other servers do, we take it to be gone.
@@ -152,12 +164,14 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         exchange = self._now_reading()
-        name = name.lower()
-        exchange.fields.append((name, value))
-        exchange.headers[name.decode("latin-1")] = value.decode("latin-1")
         exchange.header_bytes += len(name) + len(value)
+        exchange.header_count += 1
+        if not exchange.is_headed:  # trailers must not pass for headers (RFC 9110, 6.5.1)
+            name = name.lower()
+            exchange.fields.append((name, value))
+            exchange.headers[name.decode("latin-1")] = value.decode("latin-1")
         options = self.lane.options
-        if exchange.header_bytes > options.max_header_bytes or len(exchange.fields) > options.max_headers:
+        if exchange.header_bytes > options.max_header_bytes or exchange.header_count > options.max_headers:
             raise TooLarge(f"the headers exceed {options.max_header_bytes} bytes or {options.max_headers} fields")
 
     def on_headers_complete(self) -> None:
@@ -166,6 +180,7 @@ class HttpConnection(asyncio.Protocol):
         exchange.version = self._parser.get_http_version()
         exchange.closes = not self._parser.should_keep_alive()
         headers = exchange.headers
+        exchange.is_headed = True
         self._line.append(exchange)
         if "host" not in headers and exchange.version == "1.1":
             raise InvalidRequest("an HTTP/1.1 request needs a Host header (RFC 9112, section 3.2)")
@@ -178,8 +193,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         exchange = self._now_reading()
-        exchange.body.append(body)
-        exchange.body_bytes += len(body)
+        exchange.add_body(body)
         if exchange.body_bytes > self.lane.options.max_body_bytes:
             raise self._too_large()
 
@@ -206,6 +220,7 @@ class HttpConnection(asyncio.Protocol):
         """An upgrade is not wanted here: its request is answered as any other, and is the connection's last."""
         if self._line:
             self._line[-1].closes = True
+        self._is_deaf = True
         self._pause()
 
     # -- answers -----------------------------------------------------------------------------------------------
@@ -262,7 +277,7 @@ class HttpConnection(asyncio.Protocol):
             exchange = exchange or Exchange(self.lane.clock())
             self._line.append(exchange)
         exchange.closes = True
-        self._is_draining = True
+        self._is_deaf = self._is_draining = True
         reply = refusal(error)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(reply.body))]
         status = _REFUSAL_STATUS.get(type(error), reply.status)

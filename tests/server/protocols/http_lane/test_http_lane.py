@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -256,6 +257,76 @@ async def test_what_cannot_be_read_is_refused_after_what_could(data: bytes, stat
         assert "error" in json.loads(body)
         assert headers["connection"] == "close"
         assert await client.ended()
+
+
+ENDLESS = [
+    ("URL", b"GET /", b"a", 413),
+    ("header name", b"GET / HTTP/1.1\r\nHost: x\r\n", b"h", 413),
+    ("header value", b"GET / HTTP/1.1\r\nHost: x\r\nh: ", b"v", 413),
+    ("chunk extension", get("/", "Transfer-Encoding: chunked", method="POST") + b"1;", b"e", 413),
+    ("trailer", get("/", "Transfer-Encoding: chunked", method="POST") + b"1\r\nx\r\n0\r\nt: ", b"v", 413),
+]
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "status"), [row[1:] for row in ENDLESS], ids=[row[0] for row in ENDLESS]
+)
+async def test_parts_without_an_end_are_refused(start: bytes, more: bytes, status: int) -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(start)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                client.send(more * 1000)
+                await client.writer.drain()
+        assert (await client.response())[0] == status
+
+
+async def test_trailers_are_no_headers() -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(
+            get("/t", "Transfer-Encoding: chunked", method="POST")
+            + b"2\r\n{}\r\n0\r\nContent-Encoding: gzip\r\nX-Late: 1\r\n\r\n"
+        )
+        assert json.loads((await client.response())[2])["bytes"] == 2
+    assert {name for name, _ in run.app.asked[0]["headers"]} == {b"host", b"transfer-encoding"}
+
+
+async def test_many_trailers_are_refused() -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(get("/t", "Transfer-Encoding: chunked", method="POST") + b"0\r\n" + b"t: 1\r\n" * 200)
+        assert (await client.response())[0] == 413
+
+
+async def test_what_follows_a_refusal_is_nobodys() -> None:
+    """The refusal waits behind an answer that takes its time; the peer goes on sending."""
+    async with served() as run:
+        client = await run.client()
+        client.send(get("/slow") + b"garbage\r\n\r\n")
+        while not run.app.asked:
+            await asyncio.sleep(0.001)
+        connection = next(iter(run.server.connections))
+        for _ in range(100):
+            connection.data_received(b"garbage\r\n\r\n" + get("/smuggled"))
+        assert len(connection._line) == 2
+        run.app.release.set()
+        assert [(await client.response())[0] for _ in range(2)] == [200, 400]
+        assert await client.ended()
+    assert len(run.app.asked) == 1
+
+
+def test_a_body_in_tiny_chunks_costs_little_more_than_its_bytes() -> None:
+    exchange = Exchange(0.0)
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            exchange.add_body(b"%02d" % (number % 100))
+        assert tracemalloc.get_traced_memory()[0] < 400_000
+    finally:
+        tracemalloc.stop()
+    assert exchange.whole_body() == b"".join(b"%02d" % (number % 100) for number in range(100_000))
 
 
 async def test_a_failing_application_tells_nothing_private() -> None:
