@@ -32,7 +32,7 @@ def test_every_setting_has_a_flag(spec: SettingSpec) -> None:
         flags = [f"--no-{spec.flag[2:]}" if spec.default else spec.flag]
         expected: object = not spec.default
     else:
-        flags = [spec.flag, spec.choices[-1] if spec.choices else "1"]
+        flags = [spec.flag, spec.choices[-1] if spec.choices else str(int(max(1, spec.minimum or 0)))]
         expected = ("1",) if spec.kind is tuple else spec.kind(flags[1])  # type: ignore[call-arg] # not Any
     args = build_parser(["serve"]).parse_args(["serve", *flags])
     (given,) = serve.given_flags(args).items()
