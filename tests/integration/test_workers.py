@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import pty
 import queue
 import shlex
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -367,6 +370,28 @@ def test_a_second_interrupt_does_not_wait_for_answers(tmp_path: Path) -> None:
         assert time.monotonic() - begun_s < 20
         for one in many:
             one.join()
+
+
+def test_a_server_ends_with_its_terminal(constant: Path) -> None:
+    """A hangup is a wish to look again, except when it says that the window was closed."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "rapide", "serve", str(constant), "--workers", "1", "--http-port", "0"]
+    command += ["--grpc-port", "0", "--metrics-port", "0"]
+    # The shell leads a new session, so the terminal that it opens becomes the session's own.
+    script = f"exec {shlex.join(command)} < {os.ttyname(theirs)}"
+    server = subprocess.Popen(
+        ["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert server.stdout is not None
+        assert b'"event": "ready"' in server.stdout.readline()
+        os.close(theirs)
+        os.close(ours)
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
 def test_nothing_is_left_behind(constant: Path) -> None:
