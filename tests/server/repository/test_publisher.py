@@ -212,7 +212,7 @@ def test_everything_is_durable_before_it_can_be_seen(tmp_path: Path, monkeypatch
     assert (tmp_path / "m").stat().st_ino in after
 
 
-@pytest.mark.parametrize("process", [12345, os.getpid()], ids=["another id", "our own id"])
+@pytest.mark.parametrize("process", [12345, os.getpid()], ids=["another", "ours"])
 def test_what_a_dead_publisher_left_is_swept(tmp_path: Path, process: int) -> None:
     """Also of one that had our process id: in containers they come back."""
     left = tmp_path / "m" / f".staging-1-{process}"
