@@ -639,7 +639,7 @@ WHO = [
     Case(
         "loading what cannot be a model",
         InvalidRequest,
-        "'..\\\\' cannot name a model Use 1 to 128 letters, digits, '.', '_' and '-', starting with a letter "
+        "'..\\\\' cannot name a model. Use 1 to 128 letters, digits, '.', '_' and '-', starting with a letter "
         "or digit.",
         Http("/v2/repository/models/..%5C/load"),
         Grpc(

@@ -81,7 +81,7 @@ def test_one_label_alone() -> None:
 
 
 def test_a_label_that_was_not_set_then() -> None:
-    with pytest.raises(NotFound, match=r"no label 'canary' at 2024-11-20T19:00:00Z Labels then: stable\."):
+    with pytest.raises(NotFound, match=r"no label 'canary' at 2024-11-20T19:00:00Z\. Labels then: stable\."):
         only_label(standing("car-price", LOG, PUBLISHED, at(9)), "canary")
 
 

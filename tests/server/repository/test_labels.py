@@ -58,11 +58,11 @@ def test_changes_applied(before: dict[str, T], changes: list[str], after: dict[s
 @pytest.mark.parametrize(
     ("before", "changes", "error", "complaint"),
     [
-        ({}, ["stable=4"], NotFound, r"cannot mean version 4: there is no such version Versions here: 1, 2, 3\."),
-        ({"stable": T(1)}, ["canary=-"], NotFound, r"'canary' is not set Labels here: stable\."),
+        ({}, ["stable=4"], NotFound, r"cannot mean version 4: there is no such version. Versions here: 1, 2, 3\."),
+        ({"stable": T(1)}, ["canary=-"], NotFound, r"'canary' is not set. Labels here: stable\."),
         ({"stable": T(1)}, ["a=2:60%", "b=3:60%"], InvalidRequest, r"add up to 120 %.*a 60 % \+ b 60 %"),
         ({"stable": T(1), "a": T(2, 60.0)}, ["b=3:41%"], InvalidRequest, "add up to 101 %"),
-        ({}, ["canary=2:10%"], Conflict, "90 % of the requests would belong to no label Set stable as well"),
+        ({}, ["canary=2:10%"], Conflict, "90 % of the requests would belong to no label. Set stable as well"),
         ({"stable": T(1), "canary": T(2, 10.0)}, ["stable=-"], Conflict, "would belong to no label"),
         ({}, ["stable=1:80%", "canary=2:10%"], InvalidRequest, "stable cannot take 80 %: 90 % are left"),
         ({}, ["stable=1:50%"], InvalidRequest, "stable cannot take 50 %: 100 % are left"),

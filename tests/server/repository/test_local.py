@@ -41,7 +41,7 @@ def change(repository: LocalRepository, *texts: str, name: str = "car-price") ->
     ("prepare", "complaint"),
     [
         (lambda path: None, "there is no repository at .* Name a folder"),
-        (lambda path: path.write_text("{}"), "is neither a folder of models nor an .onnx file Convert"),
+        (lambda path: path.write_text("{}"), "is neither a folder of models nor an .onnx file. Convert"),
     ],
 )
 def test_what_cannot_be_opened(tmp_path: Path, prepare: object, complaint: str) -> None:
@@ -52,7 +52,7 @@ def test_what_cannot_be_opened(tmp_path: Path, prepare: object, complaint: str) 
 
 def test_a_bare_file_whose_name_cannot_name_a_model(tmp_path: Path) -> None:
     (tmp_path / "my model.onnx").write_bytes(model_bytes())
-    with pytest.raises(RepositoryError, match="'my model' cannot name a model Rename it"):
+    with pytest.raises(RepositoryError, match="'my model' cannot name a model. Rename it"):
         open_repository(tmp_path / "my model.onnx")
 
 
@@ -87,10 +87,10 @@ def test_a_version_without_manifest_is_labelled_by_its_digest_of_the_day(tmp_pat
 @pytest.mark.parametrize(
     ("name", "changes", "error", "complaint"),
     [
-        ("bike-price", ["stable=1"], NotFound, r"no model 'bike-price' Models there are: car-price\."),
+        ("bike-price", ["stable=1"], NotFound, r"no model 'bike-price'. Models there are: car-price\."),
         ("../car-price", ["stable=1"], NotFound, r"no model '../car-price'"),
-        ("car-price", ["stable=7"], NotFound, r"there is no such version Versions here: 1, 2\."),
-        ("car-price", ["canary=-"], NotFound, r"'canary' is not set Labels here: none\."),
+        ("car-price", ["stable=7"], NotFound, r"there is no such version. Versions here: 1, 2\."),
+        ("car-price", ["canary=-"], NotFound, r"'canary' is not set. Labels here: none\."),
         ("car-price", [], InvalidRequest, "no change of a label is given"),
     ],
 )

@@ -149,7 +149,7 @@ async def test_an_error_has_code_and_text() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel, READY, READY.request_class(name="m"))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-        assert caught.value.details() == "no model 'm' – 100 % sure Load it."
+        assert caught.value.details() == "no model 'm' – 100 % sure. Load it."
 
 
 async def test_an_unknown_method() -> None:
