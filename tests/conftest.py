@@ -1,10 +1,14 @@
-"""What holds for every test: who may run beside whom."""
+"""What holds for every test: who may run beside whom, and that no example is timed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("rapide", deadline=None)  # a clock would tell how busy the machine is
+hypothesis.settings.load_profile("rapide")
 
 HERE = Path(__file__).parent
 REAL_SOCKETS = tuple(HERE / name for name in ("conformance", "integration", "loadtests"))
