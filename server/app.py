@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,12 +14,10 @@ from rapide.server.administration import Admin
 from rapide.server.catalogue import catalogue_of
 from rapide.server.control import Prepared, ServedModel, ServerState
 from rapide.server.descriptions import describe_label
+from rapide.server.doors import Doors
 from rapide.server.examples import example_of
-from rapide.server.protocols.grpc_aio import GrpcServer, build_grpc_server
-from rapide.server.protocols.grpc_lane.server import LaneServer, build_lane_server
 from rapide.server.protocols.http_app import build_admin_app
-from rapide.server.protocols.http_lane.server import HttpLaneServer, build_http_lane
-from rapide.server.protocols.http_uvicorn import HttpServer, build_http_server
+from rapide.server.protocols.http_uvicorn import HttpServer
 from rapide.server.repository.plan import ServingPlan
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
@@ -33,28 +31,22 @@ _RUNNERS = 32
 """Threads for models too slow for the event loop; made as needed. More models than this that run at the very same
 moment wait for each other, on far fewer cores."""
 
-_GRPC_ENGINES: Mapping[str, Callable[[InferenceService], GrpcServer | LaneServer]] = {
-    "grpcio": build_grpc_server,
-    "lane": build_lane_server,
-}
-_HTTP_ENGINES: Mapping[str, Callable[[InferenceService], HttpServer | HttpLaneServer]] = {
-    "uvicorn": build_http_server,
-    "lane": build_http_lane,
-}
-
 
 class App:
     """Everything that one worker serves with. Made on the event loop; ``start`` and ``open`` begin."""
 
-    def __init__(self, settings: Settings, slot: int, admin: Admin) -> None:
+    def __init__(
+        self, settings: Settings, slot: int, admin: Admin, unix: Mapping[str, socket.socket] | None = None
+    ) -> None:
+        """``unix``: listening Unix sockets that all workers share, by setting's name."""
         self._settings = settings
+        self._unix = unix or {}
         self._telemetry = Telemetry(options_from(settings, slot))
         self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="rapide-load")
         self._runners = ThreadPoolExecutor(_RUNNERS, thread_name_prefix="rapide-run")
         self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
         self._service = InferenceService(self._catalogue, settings, self._telemetry, admin)
-        self._grpc = _GRPC_ENGINES[settings.grpc_engine](self._service)
-        self._http = _HTTP_ENGINES[settings.http_engine](self._service)
+        self._doors = Doors(settings, self._service)
         self._admin = HttpServer(build_admin_app(self._service), keep_alive_s=settings.keep_alive_s)
 
     def start(self) -> None:
@@ -80,11 +72,10 @@ class App:
     # Doors.
 
     async def open(self) -> None:
-        """Listens. Raises OSError or Unavailable where a port cannot be shared."""
+        """Listens. Raises OSError, Unavailable or SettingsError (``Doors.open``)."""
         settings = self._settings
         await self._admin.start(sockets.listen(settings.host, settings.metrics_port))
-        await self._http.start(sockets.listen(settings.host, settings.http_port))
-        await self._grpc.start(settings.host, settings.grpc_port)
+        await self._doors.open(self._unix)
         # What lives now lives on: the collector need not look at it again and again, nor touch its memory.
         gc.collect()
         gc.freeze()
@@ -96,7 +87,7 @@ class App:
     async def close(self, drain_s: float) -> None:
         """Accepts nothing new and finishes what is under way within ``drain_s``; metrics stay readable so long."""
         self._service.close()
-        await asyncio.gather(self._grpc.stop(drain_s), self._http.stop(drain_s))
+        await self._doors.close(drain_s)
         await self._catalogue.close(drain_s=0.0)
         await self._admin.stop(drain_s=0.5)
         self._telemetry.close()
@@ -105,8 +96,7 @@ class App:
 
     async def hurry(self, drain_s: float) -> None:
         """Makes a ``close`` that is waiting end within ``drain_s``."""
-        await self._grpc.stop(drain_s)
-        self._http.hurry()
+        await self._doors.hurry(drain_s)
         self._admin.hurry()
 
     def describe(self) -> list[ServedModel]:

@@ -7,19 +7,21 @@ from typing import Any
 
 from rapide import __version__
 from rapide.server.control import ServedModel
-from rapide.server.settings import Settings
+from rapide.server.settings import Settings, sockets_of
 from rapide.server.sockets import reachable_host, url_host
 
 MAX_MODELS = 20
 """More are counted, not listed: a banner is read at a glance."""
 MAX_EXAMPLES = 4
+_SOCKET_NAMES = {"http_socket": "HTTP", "grpc_socket": "gRPC"}
 
 
 def addresses(settings: Settings) -> dict[str, str]:
     """Where the server can be reached from this machine: HTTP base URL, gRPC target, metrics URL."""
     host = url_host(reachable_host(settings.host))
+    scheme = "https" if settings.tls_cert_file else "http"
     return {
-        "http": f"http://{host}:{settings.http_port}",
+        "http": f"{scheme}://{host}:{settings.http_port}",
         "grpc": f"{host}:{settings.grpc_port}",
         "metrics": f"http://{host}:{settings.metrics_port}/metrics",
     }
@@ -43,6 +45,7 @@ def banner_json(settings: Settings, models: list[ServedModel], why_workers: str,
         "ready_s": round(ready_s, 3),
         "models": [{"name": model.name, "versions": model.versions, "labels": model.labels} for model in models],
         **where,
+        **sockets_of(settings),
         "docs": f"{where['http']}/docs",
         "workers": settings.workers,
         "why_workers": why_workers,
@@ -61,6 +64,7 @@ def banner_text(settings: Settings, models: list[ServedModel], why_workers: str,
         "",
         f"  HTTP      {where['http']}    API: {where['http']}/docs",
         f"  gRPC      {where['grpc']}",
+        *(f"  {_SOCKET_NAMES[name]:9} unix:{path}" for name, path in sockets_of(settings).items()),
         f"  metrics   {where['metrics']}",
         f"  workers   {settings.workers} × {threads} ({why_workers})",
     ]

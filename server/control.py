@@ -147,6 +147,8 @@ class Start:
     workers: int
     settings: dict[str, Any]
     """``Settings.to_json()``, with the address, the ports and the state folder resolved."""
+    unix: dict[str, int] = field(default_factory=dict)
+    """Descriptors of listening Unix sockets that the worker has inherited, by setting's name."""
 
 
 @dataclass(frozen=True, slots=True)

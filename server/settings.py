@@ -63,10 +63,10 @@ class SettingSpec:
         if self.minimum is None and self.maximum is None:
             return ""
         if self.maximum is None:
-            return f"at least {self.minimum:g}"
+            return f"at least {self.minimum}"
         if self.minimum is None:
-            return f"at most {self.maximum:g}"
-        return f"between {self.minimum:g} and {self.maximum:g}"
+            return f"at most {self.maximum}"
+        return f"between {self.minimum} and {self.maximum}"
 
 
 def _setting(default: Value, group: str, help: str, reason: str, **more: Any) -> Any:  # noqa: A002 - argparse's word
@@ -75,6 +75,7 @@ def _setting(default: Value, group: str, help: str, reason: str, **more: Any) ->
 
 _SERVED = "What is served"
 _ADDRESSES = "Addresses"
+_TLS = "TLS"
 _PROCESSES = "Processes"
 _BATCHING = "Batching"
 _LIMITS = "Limits"
@@ -163,6 +164,44 @@ class Settings:
         "who reads HTTP: lane answers inference itself and hands the rest to Starlette; uvicorn is the reference",
         "the reference, until the lane has passed everything that it passes",
         choices=("lane", "uvicorn"),
+    )
+    one_port: bool = _setting(
+        False,
+        _ADDRESSES,
+        "offer gRPC on the HTTP port too, and open none for gRPC alone (both engines must be lanes)",
+        "clients of Triton and TensorFlow Serving look for two ports",
+    )
+    http_socket: str = _setting(
+        "",
+        _ADDRESSES,
+        "path of a Unix socket for HTTP besides the port (only the lane), never under TLS; its permissions (the "
+        "umask's) say who may connect",
+        "only callers on the same machine can use one",
+    )
+    grpc_socket: str = _setting(
+        "",
+        _ADDRESSES,
+        "the same for gRPC",
+        "as above",
+    )
+    tls_cert_file: str = _setting(
+        "",
+        _TLS,
+        "PEM file with the server's certificate, then those that signed it; HTTP and gRPC are under TLS then, "
+        "but not the port of metrics and administration",
+        "loopback needs none, and behind a gateway the gateway has it",
+    )
+    tls_key_file: str = _setting(
+        "",
+        _TLS,
+        "PEM file with the certificate's private key, unencrypted",
+        "belongs to tls_cert_file",
+    )
+    tls_client_ca_file: str = _setting(
+        "",
+        _TLS,
+        "PEM file with the authorities of clients: whoever has no certificate of theirs is refused",
+        "a certificate per client is a decision about the whole of a system",
     )
     workers: int = _setting(
         0,
@@ -298,6 +337,15 @@ class Settings:
         minimum=0,
         maximum=86400,
     )
+    max_connection_age_s: float = _setting(
+        0.0,
+        _LIMITS,
+        "age at which a gRPC connection is told to come again, when all its calls are answered; 0 for never",
+        "reconnecting costs; behind a balancer of connections some minutes spread clients over new replicas",
+        unit="s",
+        minimum=0,
+        maximum=86400,
+    )
     shared_memory: bool = _setting(
         True,
         _LIMITS,
@@ -371,15 +419,24 @@ SPECS: tuple[SettingSpec, ...] = tuple(
 BY_NAME: dict[str, SettingSpec] = {spec.name: spec for spec in SPECS}
 
 
+def ports_of(settings: Settings) -> dict[str, int]:
+    """The ports that are opened, by setting's name."""
+    names = ("http_port", "metrics_port") if settings.one_port else ("http_port", "grpc_port", "metrics_port")
+    return {name: getattr(settings, name) for name in names}
+
+
+def sockets_of(settings: Settings) -> dict[str, str]:
+    """The paths of the Unix sockets that are opened, by setting's name."""
+    paths = {name: str(getattr(settings, name)) for name in ("http_socket", "grpc_socket")}
+    return {name: path for name, path in paths.items() if path}
+
+
 def check_together(settings: Settings) -> None:
     """Raises SettingsError for values that are fine alone but contradict each other."""
-    ports = {
-        "http_port": settings.http_port,
-        "grpc_port": settings.grpc_port,
-        "metrics_port": settings.metrics_port,
-    }
+    _check_doors(settings)
+    _check_engines(settings)
     taken: dict[int, str] = {}
-    for name, port in ports.items():
+    for name, port in ports_of(settings).items():
         if port and port in taken:
             raise SettingsError(
                 f"{taken[port]} and {name} are both {port}.", hint="Give each its own port, or 0 for a free one."
@@ -396,3 +453,37 @@ def check_together(settings: Settings) -> None:
             f"load names models to start with, but control is {settings.control}.",
             hint="Leave load out, or set control to explicit.",
         )
+
+
+def _check_doors(settings: Settings) -> None:
+    if bool(settings.tls_cert_file) != bool(settings.tls_key_file):
+        given, missing = sorted(("tls_cert_file", "tls_key_file"), key=lambda name: not getattr(settings, name))
+        raise SettingsError(
+            f"{given} is set, but {missing} is not.", hint="They may name the same file if it holds both."
+        )
+    if settings.tls_client_ca_file and not settings.tls_cert_file:
+        raise SettingsError(
+            "tls_client_ca_file is set, but tls_cert_file is not: clients show certificates under TLS alone.",
+            hint="Set tls_cert_file and tls_key_file, too.",
+        )
+    if settings.http_socket and settings.http_socket == settings.grpc_socket:
+        raise SettingsError(
+            f"http_socket and grpc_socket are both {settings.http_socket}.", hint="Give each its own path."
+        )
+
+
+def _check_engines(settings: Settings) -> None:
+    """What only our own lanes can do."""
+    wants = {
+        "one_port": ("grpc_engine", "http_engine"),
+        "grpc_socket": ("grpc_engine",),
+        "http_socket": ("http_engine",),
+    }
+    for wanted, engines in wants.items():
+        for engine in engines:
+            used = getattr(settings, engine)
+            if getattr(settings, wanted) and used != "lane":
+                raise SettingsError(
+                    f"{wanted} is set, and {engine} is {used}, which cannot do that.",
+                    hint=f"Set {engine} to lane, or leave {wanted} out.",
+                )

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from rapide.server.cores import choose_workers, read_cores
 from rapide.server.crew import Crew
 from rapide.server.errors import RapideError
 from rapide.server.repository.local import LocalRepository, open_repository
-from rapide.server.settings import Settings
+from rapide.server.settings import Settings, ports_of, sockets_of
 from rapide.server.sockets import reserve
 from rapide.server.state_folder import StateFolder
+from rapide.server.tls import load_tls
+from rapide.server.unix_sockets import UnixSockets
 
 logger = logging.getLogger(__name__)
 
@@ -54,31 +57,31 @@ async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> 
     Raises a RapideError where serving is impossible: a port in use, no model that loads, workers that cannot run.
     """
     repository = open_repository(Path(settings.models))
-    ports = {name: getattr(settings, name) for name in ("http_port", "grpc_port", "metrics_port")}
+    load_tls(settings)  # the workers read it; what is wrong with it is told now
+    ports = ports_of(settings)
     count = choose_workers(settings.workers, read_cores())
-    with reserve(settings.host, ports) as held, StateFolder(settings.state_dir) as folder:
-        http_port, grpc_port, metrics_port = held.ports
-        resolved = replace(
-            settings,
-            host=held.host,
-            http_port=http_port,
-            grpc_port=grpc_port,
-            metrics_port=metrics_port,
-            workers=count.workers,
-            state_dir=str(folder),
-        )
-        supervisor = _Supervisor(resolved, repository)
+    with (
+        reserve(settings.host, ports) as held,
+        UnixSockets(sockets_of(settings)) as unix,
+        StateFolder(settings.state_dir) as folder,
+    ):
+        known: dict[str, Any] = dict(zip(ports, held.ports, strict=True))
+        if settings.one_port:
+            known["grpc_port"] = known["http_port"]
+        resolved = replace(settings, **known, host=held.host, workers=count.workers, state_dir=str(folder))
+        supervisor = _Supervisor(resolved, repository, unix.descriptors)
         return await supervisor.run(lambda models: announce(Serving(resolved, models, count.why)))
 
 
 class _Supervisor:
     """One run of a server. Made and used on the event loop."""
 
-    def __init__(self, settings: Settings, repository: LocalRepository) -> None:
+    def __init__(self, settings: Settings, repository: LocalRepository, unix: dict[str, int]) -> None:
+        """``unix``: descriptors of listening Unix sockets, which the workers inherit."""
         self._settings = settings
-        orders = [Start(slot, settings.workers, settings.to_json()) for slot in range(settings.workers)]
+        orders = [Start(slot, settings.workers, settings.to_json(), unix) for slot in range(settings.workers)]
         self._crew = Crew(
-            launch,
+            partial(launch, inherited=tuple(unix.values())),
             orders,
             self._on_apply,
             start_timeout_s=settings.start_timeout_s,
@@ -187,12 +190,12 @@ class _Supervisor:
         child.tell(Applied(call.call, failure))
 
 
-async def launch(end: socket.socket) -> Process:
+async def launch(end: socket.socket, inherited: tuple[int, ...] = ()) -> Process:
     """Starts a worker process: a new interpreter, in a process group of its own, so that a ctrl-C at the terminal
-    reaches the supervisor alone."""
+    reaches the supervisor alone. ``inherited``: more descriptors that it gets."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "rapide.server.worker", str(end.fileno())),
-        pass_fds=(end.fileno(),),
+        pass_fds=(end.fileno(), *inherited),
         stdin=asyncio.subprocess.DEVNULL,
         process_group=0,
         env={**_ENVIRONMENT, **os.environ},

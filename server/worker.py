@@ -42,6 +42,7 @@ from rapide.server.control import (
 from rapide.server.departure import Departure
 from rapide.server.errors import RapideError, SettingsError, Unavailable
 from rapide.server.settings import Settings
+from rapide.server.unix_sockets import inherited
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +245,7 @@ async def work(end: socket.socket) -> int:
 async def _work_as(start: Start, channel: Channel) -> int:
     settings, admin = Settings.from_json(start.settings), SupervisorAdmin(channel)
     try:
-        app = App(settings, start.slot, admin)
+        app = App(settings, start.slot, admin, inherited(start.unix))
     except Exception as error:
         logger.exception("a worker cannot be put together")
         channel.send(Failed(Failure.of(error)))

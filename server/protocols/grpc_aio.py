@@ -23,6 +23,7 @@ from rapide.server.protocols.grpc_methods import PROCEDURES
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
 from rapide.server.telemetry.request_ids import request_ids
+from rapide.server.tls import Tls
 
 _CODES: Final[Mapping[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
 _COMPRESSIONS: Final[Mapping[str, grpc.Compression]] = {
@@ -47,17 +48,23 @@ class GrpcOptions:
     """How long a connection may be silent before the server asks whether its peer lives: TCP's own default."""
     keepalive_timeout_s: float = 20.0
     """How long it may take to answer that; gRPC's default."""
+    max_age_s: float = 0.0
+    """Age at which a connection is asked to come again; 0: never."""
     least_ping_interval_s: float = 10.0
     """How often a client may ask the same. gRPC's default of 5 minutes ends connections of clients that were told
     to ping every 10 s or more, as is common behind load balancers."""
 
     @classmethod
     def of(cls, settings: Settings) -> GrpcOptions:
-        return cls(settings.max_message_bytes, settings.max_concurrent_streams)
+        return cls(
+            settings.max_message_bytes, settings.max_concurrent_streams, max_age_s=settings.max_connection_age_s
+        )
 
     def channel_arguments(self) -> list[tuple[str, int]]:
         """In grpcio's words (grpc/impl/channel_arg_names.h)."""
+        age = [("grpc.max_connection_age_ms", int(self.max_age_s * 1000))] if self.max_age_s else []
         return [
+            *age,
             ("grpc.so_reuseport", int(self.reuse_port)),
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.max_send_message_length", self.max_message_bytes),
@@ -78,7 +85,7 @@ class GrpcServer:
         self._procedures = tuple(procedures)
         self._server: grpc.aio.Server | None = None
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, *, tls: Tls | None = None) -> int:
         """Listens; port 0 takes a free one. Returns the port. Raises Unavailable where it is taken."""
         server = grpc.aio.server(
             options=self._options.channel_arguments(), compression=_COMPRESSIONS[self._options.compression]
@@ -86,7 +93,10 @@ class GrpcServer:
         server.add_generic_rpc_handlers((_Methods(self._door, self._procedures),))
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            bound = server.add_insecure_port(address)
+            if tls is None:
+                bound = server.add_insecure_port(address)
+            else:
+                bound = server.add_secure_port(address, _credentials(tls))
         except RuntimeError as error:
             raise Unavailable(f"cannot listen for gRPC on {address}: {error}") from None
         await server.start()
@@ -104,6 +114,11 @@ def build_grpc_server(
 ) -> GrpcServer:
     """The server for ``service``; nothing listens before ``start``."""
     return GrpcServer(GrpcDoor(service, ids or request_ids()), options or GrpcOptions.of(service.settings))
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    pair = (tls.key, tls.certificate)
+    return grpc.ssl_server_credentials([pair], tls.client_ca, require_client_auth=tls.client_ca is not None)
 
 
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone

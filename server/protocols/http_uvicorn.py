@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from rapide.server.protocols.http_app import build_http_app
 from rapide.server.service import InferenceService
+from rapide.server.tls import Tls
 
 
 class HttpServer:
@@ -37,8 +38,11 @@ class HttpServer:
         )
         self._running: asyncio.Task[None] | None = None
 
-    async def start(self, listener: socket.socket) -> None:
+    async def start(self, listener: socket.socket, *, tls: Tls | None = None) -> None:
         """Accepts connections from ``listener``."""
+        config = self._server.config
+        config.load()
+        config.ssl = tls.context("http/1.1") if tls is not None else None
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
         await self._server.listening.wait()
 

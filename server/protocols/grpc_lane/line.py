@@ -7,6 +7,7 @@ turn of the event loop leaves in one write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, cast
@@ -36,6 +37,7 @@ from rapide.server.protocols.http2.events import (
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.protocols.http2.stream import Stream
 from rapide.server.protocols.status import refused, status_of
+from rapide.server.telemetry.connections import Connections
 
 _log = logging.getLogger(__name__)
 _DRAIN_PING = b"draining"
@@ -55,6 +57,7 @@ class LaneConnection(asyncio.Protocol):
         clock: Callable[[], float],
         hot: HotWay,
         hot_procedure: Procedure | None,
+        meter: Connections,
     ) -> None:
         """``hot`` takes the usual calls of ``hot_procedure``."""
         self.door = door
@@ -66,6 +69,7 @@ class LaneConnection(asyncio.Protocol):
         self._options = options
         self._connections = connections
         self._clock = clock
+        self._meter = meter
         self._loop = asyncio.get_running_loop()
         # the connection's life
         self.http2: Http2Connection[CallHead] = Http2Connection(interpret_head, known_heads, options.http2)
@@ -75,6 +79,7 @@ class LaneConnection(asyncio.Protocol):
         self._asked_alive_s: float | None = None
         self._is_draining = False
         self._is_aged = False
+        self._finished_s: float | None = None
         self._held_bytes = 0
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +89,7 @@ class LaneConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
+        self._meter.opened()
         self._write()
 
     def data_received(self, data: bytes) -> None:
@@ -95,6 +101,7 @@ class LaneConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self._connections.discard(self)
+        self._meter.closed()
         self._transport = None
         for stream in self.http2.abandon():
             self._forget(stream)
@@ -137,7 +144,9 @@ class LaneConnection(asyncio.Protocol):
 
     def learn(self, procedure: Procedure, raw: bytes) -> None:
         if procedure is self._hot_procedure:
-            self._hot.learn(raw)
+            # What can only be read with more than its own bytes (shared memory) has no pattern.
+            with contextlib.suppress(RapideError):
+                self._hot.learn(raw)
 
     def spawn(self, call: Call) -> asyncio.Task[None]:
         task = self._loop.create_task(call.run())
@@ -158,7 +167,18 @@ class LaneConnection(asyncio.Protocol):
         out = self.http2.take_output()
         if out:
             transport.write(out)
-        if self.http2.ended or (self._is_draining and not self.http2.active_streams):
+        if self.http2.ended:
+            transport.close()
+        elif self._is_draining and not self.http2.active_streams and self._finished_s is None:
+            self._finish(transport)
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        """All is answered: ends our side and waits for the peer to end its own. Closing while some frame of the
+        peer's is still on its way would make TCP drop answers that have not been acknowledged (RFC 9112, 9.6)."""
+        self._finished_s = self._clock()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:  # TLS has its own way to part
             transport.close()
 
     # -- HTTP/2's side -----------------------------------------------------------------------------------------
@@ -251,7 +271,10 @@ class LaneConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if self._blocked_since_s is not None and now_s - self._blocked_since_s > options.blocked_s:
+        if self._finished_s is not None:
+            if now_s - self._finished_s > options.goodbye_s:
+                transport.abort()
+        elif self._blocked_since_s is not None and now_s - self._blocked_since_s > options.blocked_s:
             _log.info("a gRPC peer did not read for %.0f s; its connection is closed", options.blocked_s)
             transport.abort()
         elif not self.http2.is_greeted and now_s - self._opened_s > options.greeting_s:

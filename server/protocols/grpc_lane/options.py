@@ -25,6 +25,8 @@ class LaneOptions:
     """How long a connection may be open without having said a preface: half-open ones cost a file descriptor."""
     blocked_s: float = 60.0
     """How long a peer may leave its answers unread."""
+    goodbye_s: float = 5.0
+    """How long a peer may leave a connection open on which all is answered and nothing more will be."""
     max_age_s: float = 0.0
     """Age at which a connection is asked to come again, so that balancers can spread it anew; 0: never."""
     http2: Http2Limits = field(default_factory=Http2Limits)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable
 
 from rapide.server.errors import Unavailable
+from rapide.server.protocols.accepting import accept
 from rapide.server.protocols.callers import Ids
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import GrpcDoor
@@ -20,12 +20,15 @@ from rapide.server.protocols.grpc_methods import PROCEDURES
 from rapide.server.protocols.http2.limits import Http2Limits
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
+from rapide.server.sockets import listen
+from rapide.server.telemetry.connections import Connections, Uncounted
 from rapide.server.telemetry.request_ids import request_ids
+from rapide.server.tls import Tls
 
 HOT_PATH = "/inference.GRPCInferenceService/ModelInfer"
 SWEEP_S = 1.0
 """How often the times of connections are looked at: they are bounds of seconds, so a second is fine enough."""
-BACKLOG = 1024
+ALPN = "h2"
 
 
 class LaneServer:
@@ -38,6 +41,7 @@ class LaneServer:
         procedures: Iterable[Procedure] = PROCEDURES,
         options: LaneOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
+        meter: Connections | None = None,
     ) -> None:
         self._door = door
         self._procedures = {procedure.method.path: procedure for procedure in procedures}
@@ -47,11 +51,14 @@ class LaneServer:
         self._hot_procedure = self._procedures.get(HOT_PATH)
         self._known_heads: dict[bytes, CallHead] = {}
         self.connections: set[LaneConnection] = set()
-        self._listener: asyncio.Server | None = None
+        self._meter = meter or Uncounted()
+        self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
     def connection(self) -> LaneConnection:
         """A protocol for one new connection."""
+        if self._sweeper is None:
+            self._sweep()
         return LaneConnection(
             self._door,
             self._procedures,
@@ -61,33 +68,27 @@ class LaneServer:
             self._clock,
             self._hot,
             self._hot_procedure,
+            self._meter,
         )
 
-    async def start(
-        self, host: str, port: int, *, reuse_port: bool = True, tls: ssl.SSLContext | None = None
-    ) -> int:
-        """Listens; port 0 takes a free one. Returns the port. Raises Unavailable where it is taken."""
-        loop = asyncio.get_running_loop()
+    async def start(self, host: str, port: int, *, tls: Tls | None = None) -> int:
+        """Listens, sharing the port with other workers; port 0 takes a free one. Returns the port. Raises
+        Unavailable where it is taken."""
         try:
-            self._listener = await loop.create_server(
-                self.connection, host, port, reuse_port=reuse_port, backlog=BACKLOG, ssl=tls
-            )
+            listener = listen(host, port)
         except OSError as error:
             raise Unavailable(f"cannot listen for gRPC on {host}:{port}: {error}") from None
-        self._sweep()
-        return int(self._listener.sockets[0].getsockname()[1])
+        await self.start_on(listener, tls=tls)
+        return int(listener.getsockname()[1])
 
-    async def start_on(self, listening: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
-        """Listens on a socket that is bound already: a Unix socket, or one that somebody else opened."""
-        loop = asyncio.get_running_loop()
-        create = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
-        self._listener = await create(self.connection, sock=listening, backlog=BACKLOG, ssl=tls)
-        self._sweep()
+    async def start_on(self, listener: socket.socket, *, tls: Tls | None = None) -> None:
+        """Accepts connections from ``listener``, which it closes at the end."""
+        self._listeners.append(await accept(self.connection, listener, tls, ALPN))
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more connections or calls, and cancels what is not answered within ``grace_s``."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.drain()
         deadline_s = self._clock() + grace_s
@@ -110,7 +111,11 @@ def build_lane_server(
 ) -> LaneServer:
     """The lane for ``service``; nothing listens before ``start``."""
     return LaneServer(
-        service, GrpcDoor(service, ids or request_ids()), PROCEDURES, options or lane_options(service.settings)
+        service,
+        GrpcDoor(service, ids or request_ids()),
+        PROCEDURES,
+        options or lane_options(service.settings),
+        meter=service.connections("grpc"),
     )
 
 
@@ -119,5 +124,6 @@ def lane_options(settings: Settings) -> LaneOptions:
     return LaneOptions(
         max_message_bytes=settings.max_message_bytes,
         max_held_bytes=2 * settings.max_message_bytes,
+        max_age_s=settings.max_connection_age_s,
         http2=Http2Limits(max_concurrent_streams=settings.max_concurrent_streams),
     )

@@ -27,15 +27,15 @@ class AsgiCall:
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
 
-    async def run(self, client: Any, server: Any) -> None:
+    async def run(self, client: Any, server: Any, scheme: str) -> None:
         """Runs the application; ``status``, ``headers`` and ``body`` are its answer. Raises what it raises."""
-        await self._app(self._scope(client, server), self._receive, self._send)
+        await self._app(self._scope(client, server, scheme), self._receive, self._send)
 
     def gone(self) -> None:
         """The caller went away."""
         self._gone.set()
 
-    def _scope(self, client: Any, server: Any) -> Scope:
+    def _scope(self, client: Any, server: Any, scheme: str) -> Scope:
         exchange = self._exchange
         path, _, query = exchange.url.partition(b"?")
         return {
@@ -43,7 +43,7 @@ class AsgiCall:
             "asgi": _VERSIONS,
             "http_version": exchange.version,
             "method": exchange.method,
-            "scheme": "http",
+            "scheme": scheme,
             "path": unquote(path.decode("latin-1")),
             "raw_path": path,
             "query_string": query,

@@ -28,6 +28,7 @@ from rapide.server.protocols.http_lane.asgi import AsgiCall
 from rapide.server.protocols.http_lane.exchange import Exchange
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
 from rapide.server.protocols.http_lane.wire import CONTINUE, ReplyWriter
+from rapide.server.telemetry.connections import Connections, Uncounted
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 class Lane:
     """What all connections of one lane share. ``fast`` answers an exchange itself, or says that it will not."""
 
-    __slots__ = ("app", "clock", "connections", "fast", "options", "wall_clock", "writer")
+    __slots__ = ("app", "clock", "connections", "fast", "meter", "options", "wall_clock", "writer")
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class Lane:
         options: HttpLaneOptions,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        meter: Connections | None = None,
     ) -> None:
         self.app = app
         self.fast = fast
         self.options = options
         self.clock = clock
         self.wall_clock = wall_clock
+        self.meter = meter or Uncounted()
         self.writer = ReplyWriter()
         self.connections: set[HttpConnection] = set()
 
@@ -65,6 +68,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer: Any = None
         self._local: Any = None
+        self._scheme = "http"
         self._idle_since_s = lane.clock()
         self._blocked_since_s: float | None = None
         self._is_closing = False
@@ -82,7 +86,9 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._peer = _address(transport.get_extra_info("peername"))
         self._local = _address(transport.get_extra_info("sockname"))
+        self._scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
         self.lane.connections.add(self)
+        self.lane.meter.opened()
 
     def data_received(self, data: bytes) -> None:
         if self._is_closing or self._is_deaf:
@@ -123,6 +129,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self.lane.connections.discard(self)
+        self.lane.meter.closed()
         self._transport = None
         self._is_closing = True
         for exchange in self._line:
@@ -178,7 +185,7 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._now_reading()
         exchange.method = self._parser.get_method().decode("latin-1")
         exchange.version = self._parser.get_http_version()
-        exchange.closes = not self._parser.should_keep_alive()
+        exchange.closes = self._is_draining or not self._parser.should_keep_alive()
         headers = exchange.headers
         exchange.is_headed = True
         self._line.append(exchange)
@@ -299,7 +306,7 @@ class HttpConnection(asyncio.Protocol):
     async def _run_app(self, call: AsgiCall, exchange: Exchange) -> None:
         lane = self.lane
         try:
-            await call.run(self._peer, self._local)
+            await call.run(self._peer, self._local, self._scheme)
         except Exception:  # noqa: BLE001 - whatever an application does is its own request's answer
             _log.exception("the application failed at %s", exchange.url[:128])
             reply = HttpReply(b'{"error": "internal error; the server\'s log has the details"}', 500)
@@ -334,7 +341,9 @@ class HttpConnection(asyncio.Protocol):
     def drain(self) -> None:
         """Answers what was asked, then closes."""
         self._is_draining = True
-        if not self._line and self._transport is not None:
+        if self._line:
+            self._line[-1].closes = True  # so that its answer, if it is yet to be made, tells the peer
+        elif self._reading is None and self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:

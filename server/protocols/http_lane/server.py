@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from typing import Any
 
+from rapide.server.protocols.accepting import accept
 from rapide.server.protocols.callers import Ids
 from rapide.server.protocols.http_app import build_http_app
 from rapide.server.protocols.http_door import HttpDoor
@@ -18,15 +18,17 @@ from rapide.server.protocols.http_lane.line import HttpConnection, Lane
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
 from rapide.server.protocols.http_routes import PUBLIC_ROUTES
 from rapide.server.service import InferenceService
+from rapide.server.telemetry.connections import Connections
 from rapide.server.telemetry.request_ids import request_ids
+from rapide.server.tls import Tls
 
 SWEEP_S = 1.0
 """How often the times of connections are looked at: they are bounds of seconds, so a second is fine enough."""
-BACKLOG = 1024
+ALPN = "http/1.1"
 
 
 class HttpLaneServer:
-    """Serves one listening socket on one event loop."""
+    """One lane on one event loop."""
 
     def __init__(
         self,
@@ -35,10 +37,11 @@ class HttpLaneServer:
         options: HttpLaneOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        meter: Connections | None = None,
     ) -> None:
         """``app``: an ASGI application. ``fast`` answers what it can of the requests, without the application."""
-        self._lane = Lane(app, fast, options or HttpLaneOptions(), clock, wall_clock)
-        self._listener: asyncio.Server | None = None
+        self._lane = Lane(app, fast, options or HttpLaneOptions(), clock, wall_clock, meter)
+        self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_hurried = asyncio.Event()
 
@@ -48,19 +51,18 @@ class HttpLaneServer:
 
     def connection(self) -> HttpConnection:
         """A protocol for one new connection."""
+        if self._sweeper is None:
+            self._sweep()
         return HttpConnection(self._lane)
 
-    async def start(self, listener: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
+    async def start(self, listener: socket.socket, *, tls: Tls | None = None) -> None:
         """Accepts connections from ``listener``, which it closes at the end."""
-        loop = asyncio.get_running_loop()
-        create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-        self._listener = await create(self.connection, sock=listener, backlog=BACKLOG, ssl=tls)
-        self._sweep()
+        self._listeners.append(await accept(self.connection, listener, tls, ALPN))
 
     async def stop(self, drain_s: float) -> None:
         """Accepts no more, closes idle connections, and waits up to ``drain_s`` for answers that are under way."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.drain()
         deadline_s = self._lane.clock() + drain_s
@@ -88,4 +90,4 @@ def build_http_lane(service: InferenceService, ids: Ids | None = None) -> HttpLa
     settings = service.settings
     options = HttpLaneOptions(max_body_bytes=settings.max_message_bytes, keep_alive_s=settings.keep_alive_s)
     fast = FastDoor(HttpDoor(service, ids), PUBLIC_ROUTES)
-    return HttpLaneServer(build_http_app(service, ids), fast, options)
+    return HttpLaneServer(build_http_app(service, ids), fast, options, meter=service.connections("http"))

@@ -239,7 +239,7 @@ async def test_cancelled_calls_leave_nothing_behind(
         for call in calls[::2]:
             call.cancel()
         assert len([answer for answer in await asyncio.gather(*calls, return_exceptions=True) if answer]) == 10
-    lane = doors.app._grpc
+    lane = doors.app._doors._grpc
     async with asyncio.timeout(5):
         while any(connection.http2.active_streams for connection in lane.connections):
             await asyncio.sleep(0.01)
