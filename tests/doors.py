@@ -5,7 +5,7 @@ What the supervisor does for many workers (``apply``: all or none) is done here 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from rapide.server.settings import Settings
 from rapide.server.sockets import reserve
 
 HOST = "127.0.0.1"
-ENGINES = {
+ENGINES: Mapping[str, Mapping[str, Any]] = {
     "reference": {"grpc_engine": "grpcio", "http_engine": "uvicorn"},
     "lanes": {"grpc_engine": "lane", "http_engine": "lane"},
 }

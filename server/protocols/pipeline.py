@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -16,7 +16,7 @@ async def in_order(
     work: Callable[[Item], Coroutine[Any, Any, Result]],
     most: int,
     until: asyncio.Event,
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """The results of ``work`` in the order of ``items``; at most ``most`` are worked on or wait to be taken.
 
     No item is read while there is no room: a slow taker slows the sender. None is read any more once ``until`` is

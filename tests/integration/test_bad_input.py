@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -174,8 +173,8 @@ async def test_refused_requests_are_counted(doors: Doors, http: httpx.AsyncClien
         return {name: float(value) for name, _, value in lines}
 
     before = await counts()
-    for path, body in (("/v2/models/two/infer", {"inputs": []}), ("/v2/models/made-up/infer", {"inputs": []})):
-        await http.post(path, content=json.dumps(body))
+    for model in ("two", "made-up"):
+        await http.post(f"/v2/models/{model}/infer", content=b'{"inputs": []}')
     after = await counts()
 
     grown = {name for name in after if after[name] > before.get(name, 0)}

@@ -51,7 +51,7 @@ STATUSES = [
     VersionStatus("b", 1, VersionState.UNLOADING),
     VersionStatus("b", 2, VersionState.BROKEN, "digest mismatch"),
 ]
-PROBLEMS = [
+PROBLEMS: list[dict[str, Any]] = [
     {"model": "a", "version": 1, "reason": "its files changed"},
     {"model": "b", "version": 2, "reason": "seen by the supervisor"},
     {"model": "c", "version": None, "reason": "no versions"},

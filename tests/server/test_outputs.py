@@ -12,7 +12,7 @@ from rapide.server.errors import InvalidRequest
 from rapide.server.outputs import Outputs, class_names
 from rapide.server.repository.manifest import FileRecord, Manifest, Prediction
 from rapide.server.signature import DataType, Signature, TensorSpec
-from rapide.server.tensors import Array, OutputTensor, RequestedOutput
+from rapide.server.tensors import Array, OutputTensor, Parameter, RequestedOutput
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", DataType.FP32, (-1, 2)),),
@@ -100,7 +100,11 @@ def test_text_has_no_best_classes_and_says_so_before_the_run() -> None:
 
 def test_an_output_may_go_to_shared_memory() -> None:
     written: dict[str, bytes] = {}
-    where = {"shared_memory_region": "r", "shared_memory_byte_size": 99, "shared_memory_offset": 8}
+    where: dict[str, Parameter] = {
+        "shared_memory_region": "r",
+        "shared_memory_byte_size": 99,
+        "shared_memory_offset": 8,
+    }
 
     (output,) = make(Outputs(SIGNATURE, None), RequestedOutput("label", where), written=written)
 
@@ -110,7 +114,11 @@ def test_an_output_may_go_to_shared_memory() -> None:
 
 def test_classes_may_go_to_shared_memory() -> None:
     written: dict[str, bytes] = {}
-    where = {"shared_memory_region": "r", "shared_memory_byte_size": 99, "classification": 1}
+    where: dict[str, Parameter] = {
+        "shared_memory_region": "r",
+        "shared_memory_byte_size": 99,
+        "classification": 1,
+    }
 
     (output,) = make(Outputs(SIGNATURE, None), RequestedOutput("probabilities", where), written=written)
 

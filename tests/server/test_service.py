@@ -272,17 +272,20 @@ async def test_committing_makes_ready_and_tells_those_who_watch(service: Inferen
         return [service.inspection.server_ready() async for _ in service.inspection.changes()]
 
     watching = asyncio.create_task(watch())
-    for change in (
-        lambda: None,
-        lambda: service.commit(ServerState({}, log={"log_info": False})),
-        service.unready,
-        service.close,
-    ):
-        change()
-        for _ in range(3):
-            await asyncio.sleep(0)
+    await _settle()
+    service.commit(ServerState({}, log={"log_info": False}))
+    await _settle()
+    service.unready()
+    await _settle()
+    service.close()
     assert await watching == [False, True, False]
     assert service.administration.log_settings()["log_info"] is False
+
+
+async def _settle() -> None:
+    """Lets everybody run who can."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 async def test_problems_are_in_the_index_and_do_not_make_unready(service: InferenceService) -> None:

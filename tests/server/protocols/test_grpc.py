@@ -72,6 +72,10 @@ async def metadata_of(call: Any) -> dict[str, str]:
     return dict(await call.initial_metadata())
 
 
+def dict_of(metadata: Any) -> dict[str, str]:
+    return dict(metadata)
+
+
 async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
     """Until it is so; ten seconds at most."""
     async with asyncio.timeout(10):
@@ -183,7 +187,7 @@ async def test_errors_say_who_refused_where_a_version_was_reached(inference: Any
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     # An answer of trailers alone (gRPC over HTTP/2, "Trailers-Only") has no initial metadata of its own.
-    told = {**dict(caught.value.initial_metadata()), **dict(caught.value.trailing_metadata())}
+    told = dict_of(caught.value.initial_metadata()) | dict_of(caught.value.trailing_metadata())
     assert told["rapide-model-version"] == "2"
 
 
@@ -240,7 +244,7 @@ async def test_a_cancelled_call_is_counted_and_harms_nobody(
 
 @pytest.mark.parametrize("engines", ENGINES)
 async def test_a_full_queue_pushes_back(repository: Path, tmp_path: Path, engines: str) -> None:
-    settings = {"max_batch_rows": 1, "max_queue_rows": 1, **ENGINES[engines]}
+    settings: dict[str, Any] = {"max_batch_rows": 1, "max_queue_rows": 1, **ENGINES[engines]}
     async with (
         opened(repository, tmp_path / "state", **settings) as doors,
         grpc.aio.insecure_channel(doors.grpc) as channel,
@@ -252,7 +256,7 @@ async def test_a_full_queue_pushes_back(repository: Path, tmp_path: Path, engine
     refused = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
     assert 0 < len(refused) < 8
     assert {error.code() for error in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-    assert int(dict(refused[0].trailing_metadata())["grpc-retry-pushback-ms"]) >= 1000
+    assert int(dict_of(refused[0].trailing_metadata())["grpc-retry-pushback-ms"]) >= 1000
 
 
 async def test_a_model_that_fails_is_our_fault_and_says_nothing_private(inference: Any) -> None:
@@ -326,7 +330,7 @@ async def test_a_stream_gives_answers_before_it_is_closed(inference: Any) -> Non
         await stream.write(request(rows=[number, 0]))
         assert sums((await stream.read()).infer_response)[0] == 2 * number
     await stream.done_writing()
-    assert await stream.read() is grpc.aio.EOF
+    assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs forgot it
 
 
 async def test_an_empty_stream(inference: Any) -> None:
@@ -428,7 +432,7 @@ class TestReflection:
         for file in reversed(answer.file_descriptor_response.file_descriptor_proto):
             pool.AddSerializedFile(file)
         method = pool.FindServiceByName(services.OPEN_INFERENCE).FindMethodByName("ServerMetadata")
-        response_class = GetMessageClass(method.output_type)
+        response_class: Any = GetMessageClass(method.output_type)
 
         call: Any = channel.unary_unary(f"/{services.OPEN_INFERENCE}/ServerMetadata")  # type: ignore[call-arg]
         assert response_class.FromString(await call(b"")).name == "rapide"

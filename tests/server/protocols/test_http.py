@@ -316,7 +316,7 @@ async def test_a_caller_that_goes_away_is_not_answered(http: httpx.AsyncClient, 
 
 @pytest.mark.parametrize("engines", ENGINES)
 async def test_a_full_queue_says_when_to_come_again(repository: Path, tmp_path: Path, engines: str) -> None:
-    settings = {"max_batch_rows": 1, "max_queue_rows": 1, **ENGINES[engines]}
+    settings: dict[str, Any] = {"max_batch_rows": 1, "max_queue_rows": 1, **ENGINES[engines]}
     async with (
         opened(repository, tmp_path / "state", **settings) as doors,
         httpx.AsyncClient(base_url=doors.http) as http,

@@ -111,7 +111,7 @@ async def test_leaving_early_cancels_what_is_under_way() -> None:
     bench.finish(0)
     await first
 
-    await results.aclose()  # type: ignore[attr-defined]
+    await results.aclose()
 
     assert bench.begun[1].cancelled()
     assert bench.begun[2].cancelled()
