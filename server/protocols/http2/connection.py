@@ -561,7 +561,7 @@ class Http2Connection(Generic[Head]):
 
     def go_away(self) -> None:
         """Announces the end (6.8): the peer should open nothing more; what is on its way is still answered."""
-        self._out.append(frames.goaway(_STREAM_ID, ErrorCode.NO_ERROR))
+        self._out.append(frames.goaway(self._refuse_above, ErrorCode.NO_ERROR))
 
     def refuse_new(self) -> None:
         """The second GOAWAY: later streams are not answered; the peer may retry them elsewhere."""

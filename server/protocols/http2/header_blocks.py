@@ -69,7 +69,8 @@ class HeaderDecoder(Generic[Head]):
         except hpack.OversizedHeaderListError as error:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, str(error)) from error
         except (hpack.HPACKError, IndexError) as error:
-            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"header block: {error}") from error
+            # Not its text, which may repeat the whole block, or tell where in memory it stands.
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"header block: {type(error).__name__}") from error
 
     def _remember(self, block: bytes, head: Head) -> None:
         # A block that opens with a table size update is not the same on a connection that has not shrunk yet.

@@ -266,8 +266,9 @@ class TestConversation:
         connection.refuse_new()
         connection.receive(opened(3, 5), 0.0)
         connection.take_output()
+        connection.go_away()
         connection.refuse_new()
-        assert connection.take_output() == frames.goaway(1, ErrorCode.NO_ERROR)
+        assert connection.take_output() == frames.goaway(1, ErrorCode.NO_ERROR) * 2
         connection.end(ErrorCode.INTERNAL_ERROR, "over")
         assert connection.take_output() == frames.goaway(1, ErrorCode.INTERNAL_ERROR, b"over")
 
@@ -400,6 +401,17 @@ def test_connection_faults(data: bytes, code: ErrorCode, whole: bool) -> None:
     last = out[out.rindex(b"\x07\x00\x00\x00\x00\x00") - 3 :]
     assert int.from_bytes(last[13:17], "big") == code, "GOAWAY carries the code and is the last frame"
     assert connection.receive(OPENING, 0.0) == []
+
+
+@pytest.mark.parametrize("block", [b"\xff" * 16_000, b"\x00\xff" * 8000, b"\x3f" + b"\xff" * 9], ids=range(3))
+def test_a_broken_header_block_is_not_repeated(block: bytes) -> None:
+    """The library's own text has the block in it, or the address of its memory."""
+    connection = server()
+    connection.take_output()
+    connection.receive(OPENING + frames.frame(frames.HEADERS, frames.END_HEADERS, 1, block), 0.0)
+    out = connection.take_output()
+    assert len(out) < 200
+    assert b"header block: HPACKDecodingError" in out
 
 
 STREAM_FAULTS = [
