@@ -1,8 +1,8 @@
-"""What holds for every test: who may run beside whom, and that no example is timed."""
+"""What holds for every test: who may run beside whom."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -10,16 +10,21 @@ import pytest
 hypothesis.settings.register_profile("rapide", deadline=None)  # a clock would tell how busy the machine is
 hypothesis.settings.load_profile("rapide")
 
-HERE = Path(__file__).parent
-REAL_SOCKETS = tuple(HERE / name for name in ("conformance", "integration", "loadtests"))
-"""Folders whose tests start servers and measure time."""
+TAKING_TURNS = ("tests/conformance/", "tests/integration/", "tests/loadtests/")
+"""Tests that start servers and measure time."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with real servers take turns on one xdist worker: side by side they would share two cores, and what
-    one of them measures would depend on the others."""
-    for item in items:
-        in_folder = any(item.path.is_relative_to(folder) for folder in REAL_SOCKETS)
-        if in_folder or item.get_closest_marker("integration"):
-            item.add_marker(pytest.mark.xdist_group("real-sockets"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``: tests with real servers take turns on one process. Side by side they would share two cores, and
+    what one of them measures would depend on the others. Any other file is run wherever there is room.
+
+    xdist's own ``--dist loadgroup`` has no effect with pytest 9.2, whose node ids cannot be changed afterwards.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only there where xdist is
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "taking turns" if nodeid.startswith(TAKING_TURNS) else nodeid.partition("::")[0]
+
+    return Scheduling(config, log)

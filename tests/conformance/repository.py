@@ -11,8 +11,8 @@ from pathlib import Path
 from rapide.server.signature import DataType
 from tests import models
 
-SLOW_RUN_S = 0.5
-"""About how long one run of the model ``slow`` takes, on a machine of our days."""
+SLOW_ITERATIONS = 50_000
+"""About 0.15 s for one run of the model ``slow``: long enough to be interrupted."""
 
 
 def write(folder: Path) -> Path:
@@ -26,7 +26,7 @@ def write(folder: Path) -> Path:
         "classifier": {1: models.classifier()},
         "text_classifier": {1: models.text_classifier()},
         "no_batch_dimension": {1: models.no_batch_dimension()},
-        "slow": {1: models.slow(iterations=150_000)},
+        "slow": {1: models.slow(SLOW_ITERATIONS)},
     }
     return models.repository(folder, catalogue)
 

@@ -8,7 +8,6 @@ import grpc
 import pytest
 
 from rapide.proto import open_inference_pb2
-from tests.conformance.repository import SLOW_RUN_S
 from tests.conformance.target import Target
 
 
@@ -21,10 +20,12 @@ def request() -> open_inference_pb2.ModelInferRequest:
 
 def test_a_deadline_ends_the_call(target: Target) -> None:
     start_s = time.monotonic()
+    target.stub.ModelInfer(request(), timeout=60)
+    run_s = time.monotonic() - start_s
     with pytest.raises(grpc.RpcError) as refused:
-        target.stub.ModelInfer(request(), timeout=SLOW_RUN_S / 10)
+        target.stub.ModelInfer(request(), timeout=run_s / 10)
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - start_s < SLOW_RUN_S
+    assert time.monotonic() - start_s < 2 * run_s, "it took as long as without a deadline"
 
 
 def test_a_cancelled_call_does_not_harm_its_neighbours(target: Target) -> None:
