@@ -13,7 +13,7 @@ from typing import Literal
 from rapide.server.cores import choose_workers
 from rapide.server.errors import RapideError, SettingsError
 from rapide.server.machine import INSTRUCTION_SETS, Machine, read_machine
-from rapide.server.settings import Settings
+from rapide.server.settings import Settings, ports_of
 
 EXAMPLES = """\
 examples:
@@ -175,8 +175,7 @@ def _worth_tuning(machine: Machine) -> Iterator[str]:
 def _ports(settings: Settings) -> Iterator[Finding]:
     from rapide.server.sockets import reserve  # noqa: PLC0415 - see main.py
 
-    for name in ("http_port", "grpc_port", "metrics_port"):
-        port = getattr(settings, name)
+    for name, port in ports_of(settings).items():
         try:
             reserve(settings.host, {name: port}).close()
         except SettingsError as error:
