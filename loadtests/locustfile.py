@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import gevent
 from locust import events
 
 from rapide.loadtests import slo
@@ -36,6 +37,8 @@ def prepare(environment: Any, **_more: Any) -> None:
         _refuse(f"--slo: {error}")
     environment.host = environment.host or DEFAULT_URL
     PredictionUser.options = plan.Options.of(parsed)
+    # gevent's clock stood still during the imports, and --run-time, which starts now, would be shorter by that.
+    gevent.get_hub().loop.update_now()
     environment.events.quitting.add_listener(lambda environment, **_: verdict.conclude(environment, objectives))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,11 @@ every_library = pytest.mark.parametrize("library", [tritonclient.http, tritoncli
 SENT = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 
 
+def key(name: str) -> str:
+    """The machine's name for it, which other runs of this suite do not use."""
+    return f"/rapide_{os.getpid()}_{name}"
+
+
 @contextmanager
 def regions(target: Target, library: Any) -> Iterator[tuple[Any, Any, Any]]:
     """A client, and a region for the input and one for the output, registered; all is undone at the end."""
@@ -26,12 +32,10 @@ def regions(target: Target, library: Any) -> Iterator[tuple[Any, Any, Any]]:
         pytest.skip("the server runs on another machine")
     address = target.host_port if library is tritonclient.http else target.need_grpc()
     with library.InferenceServerClient(address) as client:
-        made = {
-            name: shared_memory.create_shared_memory_region(name, f"/rapide_{name}", 64) for name in ("in", "out")
-        }
+        made = {name: shared_memory.create_shared_memory_region(name, key(name), 64) for name in ("in", "out")}
         try:
             for name in made:
-                client.register_system_shared_memory(name, f"/rapide_{name}", 64)
+                client.register_system_shared_memory(name, key(name), 64)
             yield client, made["in"], made["out"]
         finally:
             client.unregister_system_shared_memory()
@@ -96,4 +100,4 @@ def test_what_does_not_fit_is_refused(target: Target, library: Any, region: str,
 @every_library
 def test_a_region_that_does_not_exist_cannot_be_registered(target: Target, library: Any) -> None:
     with regions(target, library) as (client, _, _), pytest.raises(InferenceServerException):
-        client.register_system_shared_memory("ghost", "/rapide_no_such_region", 64)
+        client.register_system_shared_memory("ghost", key("ghost"), 64)
