@@ -1,0 +1,1 @@
+"""Clients and proxies that others wrote, unchanged, against the lanes."""

@@ -1,0 +1,64 @@
+"""Node's clients: @grpc/grpc-js from npm, and the http2 that comes with Node."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.integration.clients.echo import request, row
+from tests.serving import Served
+
+pytestmark = pytest.mark.integration
+SCRIPTS = Path(__file__).parent / "node"
+PROTO = Path(__file__).parents[3] / "proto" / "open_inference.proto"
+INSTALL_WITHIN_S = 90
+
+
+def node(*arguments: str, folder: Path) -> None:
+    done = subprocess.run(
+        ["node", *arguments], cwd=folder, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.fixture(scope="session")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts beside the packages that they need."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed (Debian: nodejs, npm)")
+    folder = tmp_path_factory.mktemp("node")
+    shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True)
+    quiet = ("--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline", "--fetch-retries", "1")
+    done = subprocess.run(
+        ["npm", "install", *quiet],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_WITHIN_S,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"npm cannot install @grpc/grpc-js here: {done.stderr.strip()[-300:]}")
+    return folder
+
+
+def test_grpc_js(lanes: Served, scripts: Path) -> None:
+    node("grpc_js.js", lanes.grpc, str(PROTO), folder=scripts)
+
+
+def test_http2(lanes: Served, tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed (Debian: nodejs)")
+    message = request(row(1)).SerializeToString()
+    with grpc.insecure_channel(lanes.grpc) as channel:
+        call = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", request_serializer=bytes, response_deserializer=bytes
+        )
+        answer = call(message, timeout=10)
+    for name, octets in (("request", message), ("answer", answer)):
+        (tmp_path / name).write_bytes(b"\0" + len(octets).to_bytes(4, "big") + octets)
+    node(str(SCRIPTS / "http2.js"), lanes.grpc, "request", "answer", folder=tmp_path)
