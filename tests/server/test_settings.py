@@ -8,7 +8,7 @@ import json
 import pytest
 
 from rapide.server.errors import SettingsError
-from rapide.server.settings import BY_NAME, SPECS, Settings, SettingSpec, check_together
+from rapide.server.settings import BY_NAME, SPECS, Settings, SettingSpec, check_together, ports_of
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -51,6 +51,20 @@ def test_a_value_out_of_bounds_is_named(name: str, value: float | str, message: 
         ({"http_port": 8001}, "http_port and grpc_port are both 8001"),
         ({"max_queue_rows": 8}, "max_queue_rows (8) is below max_batch_rows (64)"),
         ({"load": ("a",)}, "control is watch"),
+        ({"tls_cert_file": "c"}, "tls_cert_file is set, but tls_key_file is not"),
+        ({"tls_key_file": "k"}, "tls_key_file is set, but tls_cert_file is not"),
+        ({"tls_client_ca_file": "a"}, "tls_client_ca_file is set, but tls_cert_file is not"),
+        ({"grpc_socket": "s", "grpc_engine": "grpcio"}, "grpc_socket is set, and grpc_engine is grpcio"),
+        ({"http_socket": "s", "http_engine": "uvicorn"}, "http_socket is set, and http_engine is uvicorn"),
+        ({"one_port": True, "grpc_engine": "grpcio"}, "one_port is set, and grpc_engine is grpcio"),
+        (
+            {"one_port": True, "grpc_engine": "lane", "http_engine": "uvicorn"},
+            "one_port is set, and http_engine is uvicorn",
+        ),
+        (
+            {"http_socket": "s", "grpc_socket": "s", "grpc_engine": "lane", "http_engine": "lane"},
+            "http_socket and grpc_socket are both s",
+        ),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object], words: str) -> None:
@@ -62,3 +76,9 @@ def test_contradictions_are_refused(changes: dict[str, object], words: str) -> N
 
 def test_any_number_of_ports_may_be_left_to_the_system() -> None:
     check_together(Settings(http_port=0, grpc_port=0, metrics_port=0))
+
+
+def test_one_port_leaves_the_other_ports_number_free() -> None:
+    settings = Settings(one_port=True, http_port=8001, grpc_engine="lane", http_engine="lane")
+    check_together(settings)
+    assert ports_of(settings) == {"http_port": 8001, "metrics_port": 8002}
