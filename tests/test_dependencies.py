@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OURS = {"rapide", "tests"}
-COMES_WITH = {"joblib": "scikit-learn", "scipy": "scikit-learn"}
+OURS = {"demo", "rapide", "tests"}
+COMES_WITH = {"gevent": "locust", "joblib": "scikit-learn", "scipy": "scikit-learn"}
 """What a declared dependency cannot be without."""
 BY_HAND = {"atheris"}
 """Tools of what nobody runs but by hand."""
