@@ -118,7 +118,7 @@ def _checked_source(options: ConvertOptions) -> Source:
     missing = [name for name in source.imports if importlib.util.find_spec(name) is None]
     if missing:
         raise ConversionError(
-            f"converting {source.name} models needs {', '.join(missing)}, which are not installed",
+            f"converting {source.name} models needs {', '.join(missing)}, not installed here",
             hint=f'Install them with: pip install "rapide[{source.extra}]"',
         )
     return source

@@ -22,7 +22,9 @@ MAX_NODES = 200_000
 MAX_DEPTH = 8
 """Of loop bodies within loop bodies; onnxruntime recurses."""
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-"""Operators that onnxruntime brings along. Anything else needs a library to be loaded, which is refused."""
+CONTRIBUTED = frozenset({("com.microsoft", "Tokenizer")})
+"""Operators that onnxruntime brings along: all of the standard, and of its own those that conversions use.
+Anything else might need a library to be loaded, which is refused."""
 
 
 def read_graph(path: Path) -> ModelProto:
@@ -65,7 +67,7 @@ def _graphs(graph: GraphProto, depth: int) -> Iterator[tuple[GraphProto, int]]:
 
 def _check_graph(graph: GraphProto) -> None:
     for node in graph.node:
-        if node.domain not in DOMAINS:
+        if node.domain not in DOMAINS and (node.domain, node.op_type) not in CONTRIBUTED:
             raise GateRefused(
                 GATE, f"the graph uses operator {node.op_type!r} of domain {node.domain!r}, which is not allowed"
             )

@@ -74,7 +74,8 @@ def compare_numbers(original: Array, answered: Array, tolerance: Tolerance) -> C
         difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
         relative = np.where(same, 0.0, difference / np.abs(left))
         allowed = tolerance.absolute + tolerance.relative * np.where(np.isfinite(left), np.abs(left), 0.0)
-    strain = (difference / allowed).max(axis=1) if difference.size else np.zeros(len(left))
+        ratio = np.where(same, 0.0, difference / allowed)  # an allowance of 0 makes any difference infinite
+    strain = ratio.max(axis=1) if ratio.size else np.zeros(len(left))
     over = strain > 1.0
     worst = int(np.argmax(strain)) if strain.size and strain.max() > 0 else None
     return Comparison(

@@ -47,6 +47,7 @@ class Face:
 def rename_inputs(model: ModelProto, columns: Sequence[Column], precision: Precision) -> None:
     """Inputs ``c0``, ``c1``, … get their columns' names and types, in place."""
     graph = model.graph
+    _hide_inner_names(graph)
     if columns[0].packed_at is not None:
         column_type = ONNX_TYPES[columns[0].datatype(precision)]
         del graph.input[:]
@@ -61,10 +62,10 @@ def rename_inputs(model: ModelProto, columns: Sequence[Column], precision: Preci
         inputs.append(helper.make_tensor_value_info(column.input, wanted, [BATCH, 1]))
         inner_type = by_name[inner].type.tensor_type.elem_type if inner in by_name else wanted
         if inner_type == wanted:
-            casts.append(helper.make_node("Identity", [column.input], [f"rapide_{inner}"]))
+            casts.append(helper.make_node("Identity", [column.input], [f"given:{position}"]))
         else:
-            casts.append(helper.make_node("Cast", [column.input], [f"rapide_{inner}"], to=inner_type))
-    _rename(graph, {f"c{position}": f"rapide_c{position}" for position in range(len(columns))})
+            casts.append(helper.make_node("Cast", [column.input], [f"given:{position}"], to=inner_type))
+    _rename(graph, {f"c{position}": f"given:{position}" for position in range(len(columns))})
     del graph.input[:]
     graph.input.extend(inputs)
     _prepend(graph, casts)
@@ -74,16 +75,14 @@ def shape_outputs(model: ModelProto, faces: Sequence[Face]) -> None:
     """Keeps and shapes the outputs in ``faces``, in place; all others are removed with what only they need."""
     graph = model.graph
     old = [value.name for value in graph.output]
-    # Out of the way of the new names, wherever else the graph uses them.
-    _rename(graph, {name: f"rapide_out_{index}" for index, name in enumerate(old)})
     del graph.output[:]
     for face in faces:
-        current = f"rapide_out_{face.position}"
+        current = old[face.position]
         current = _taken(graph, face, current)
         current = _named(graph, face, current)
         shape = [-1] if face.width is None else [-1, face.width]
-        graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), f"rapide_shape_{face.name}"))
-        graph.node.append(helper.make_node("Reshape", [current, f"rapide_shape_{face.name}"], [face.name]))
+        graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), f"shape:{face.name}"))
+        graph.node.append(helper.make_node("Reshape", [current, f"shape:{face.name}"], [face.name]))
         dimensions: list[str | int] = [BATCH] if face.width is None else [BATCH, face.width]
         graph.output.append(helper.make_tensor_value_info(face.name, face.onnx_type, dimensions))
     _remove_unused(model)
@@ -115,16 +114,16 @@ def _require_opset(model: ModelProto, domain: str, least: int) -> None:
 def _taken(graph: onnx.GraphProto, face: Face, current: str) -> str:
     if face.take is None:
         return current
-    index = f"rapide_take_{face.name}"
+    index = f"take:{face.name}"
     graph.initializer.append(numpy_helper.from_array(np.array([face.take], np.int64), index))
-    graph.node.append(helper.make_node("Gather", [current, index], [f"{index}_taken"], axis=1))
-    return f"{index}_taken"
+    graph.node.append(helper.make_node("Gather", [current, index], [f"taken:{face.name}"], axis=1))
+    return f"taken:{face.name}"
 
 
 def _named(graph: onnx.GraphProto, face: Face, current: str) -> str:
     if not face.names:
         return current
-    named = f"rapide_named_{face.name}"
+    named = f"named:{face.name}"
     graph.node.append(
         helper.make_node(
             "LabelEncoder",
@@ -138,6 +137,16 @@ def _named(graph: onnx.GraphProto, face: Face, current: str) -> str:
     return named
 
 
+def _hide_inner_names(graph: onnx.GraphProto) -> None:
+    """Makes every name free that a column or an answer may have: a table may well have a column ``variable``."""
+    produced = [name for node in graph.node for name in node.output if name]
+    produced += [tensor.name for tensor in graph.initializer]
+    names = {name: f"inner:{number}" for number, name in enumerate(produced)}
+    _rename(graph, names)
+    for tensor in graph.initializer:
+        tensor.name = names[tensor.name]
+
+
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     for node in graph.node:
         node.output[:] = [names.get(name, name) for name in node.output]
@@ -147,11 +156,17 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
 
 
 def _reread(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Lets every node read ``names[x]`` instead of ``x``; loop bodies may read what is outside of them."""
+    """Lets every node read ``names[x]`` instead of ``x``; loop bodies may read what is outside of them, unless
+    they have a value of that name themselves."""
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
-        for inner in _bodies(node):
-            _reread(inner, names)
+        for body in _bodies(node):
+            own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+            own.update(name for inner in body.node for name in inner.output)
+            outer = {name: new for name, new in names.items() if name not in own}
+            _reread(body, outer)
+            for value in body.output:
+                value.name = outer.get(value.name, value.name)
 
 
 def _reads(node: NodeProto) -> set[str]:

@@ -16,7 +16,7 @@ from demo.server import HOST, NotServing, Server, free_ports
 from demo.training import Trained, train_all
 
 FOLDER = Path(__file__).parents[1] / ".demo"
-"""Made anew each time; git does not look at it."""
+"""Where everything goes, anew each time; git does not look at it."""
 
 
 class DemoFailed(Exception):
@@ -29,10 +29,11 @@ def main() -> int:
         description="Trains four small models, converts, checks, publishes and serves them; prints calls to try.",
     )
     parser.add_argument("--check", action="store_true", help="make every printed call, show the answers, and end")
-    check = parser.parse_args().check
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where models and logs go (default: .demo)")
+    args = parser.parse_args()
     rapide = Path(sys.executable).with_name("rapide")
     try:
-        _demonstrate(rapide, check=check)
+        _demonstrate(rapide, args.folder.resolve(), check=args.check)
     except KeyboardInterrupt:
         print("\nStopped.")
     except (DemoFailed, NotServing, WrongAnswer) as error:
@@ -41,14 +42,14 @@ def main() -> int:
     return 0
 
 
-def _demonstrate(rapide: Path, *, check: bool) -> None:
-    shutil.rmtree(FOLDER / "trained", ignore_errors=True)
-    _remove_models(FOLDER / "models")
-    (FOLDER / "trained").mkdir(parents=True)
-    print(f"Training, converting, checking and publishing into {FOLDER / 'models'}:\n")
-    trained = [_published(rapide, train) for train in train_all(FOLDER / "trained")]
-    _run([str(rapide), "models", str(FOLDER / "models")], shown=True)
-    with Server(rapide, FOLDER / "models", free_ports(), FOLDER / "serve.log") as server:
+def _demonstrate(rapide: Path, folder: Path, *, check: bool) -> None:
+    shutil.rmtree(folder / "trained", ignore_errors=True)
+    _remove_models(folder / "models")
+    (folder / "trained").mkdir(parents=True)
+    print(f"Training, converting, checking and publishing into {folder / 'models'}:\n")
+    trained = [_published(rapide, folder, train) for train in train_all(folder / "trained")]
+    _run([str(rapide), "models", str(folder / "models")], shown=True)
+    with Server(rapide, folder / "models", free_ports(), folder / "serve.log") as server:
         ports = server.ports
         http, grpc = f"http://{HOST}:{ports.http}", f"{HOST}:{ports.grpc}"
         print(f"\nServing. HTTP {http} · gRPC {grpc} · metrics http://{HOST}:{ports.metrics}/metrics")
@@ -57,7 +58,7 @@ def _demonstrate(rapide: Path, *, check: bool) -> None:
                 name,
                 [each for each in trained if each.name == name],
                 rapide=rapide,
-                folder=FOLDER / "trained",
+                folder=folder / "trained",
                 http=http,
                 grpc=grpc,
             )
@@ -68,15 +69,15 @@ def _demonstrate(rapide: Path, *, check: bool) -> None:
         if not check:
             print("\nPress Ctrl-C to stop.", flush=True)
             server.wait()
-            raise NotServing(f"rapide serve ended by itself; see {FOLDER / 'serve.log'}")
+            raise NotServing(f"rapide serve ended by itself; see {folder / 'serve.log'}")
     print("\nEvery call got the answer of the original model. The server is stopped.")
 
 
-def _published(rapide: Path, train: Callable[[], Trained]) -> Trained:
+def _published(rapide: Path, folder: Path, train: Callable[[], Trained]) -> Trained:
     trained = train()
     command = [
         *(str(rapide), "convert", str(trained.model), "--name", trained.name, "--sample", str(trained.sample)),
-        *("--to", str(FOLDER / "models"), "--target", trained.target, "--json"),
+        *("--to", str(folder / "models"), "--target", trained.target, "--json"),
         *(word for name, value in trained.options.items() for word in (f"--{name}", value)),
     ]
     report = json.loads(_run(command, shown=False))

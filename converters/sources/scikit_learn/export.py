@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import skl2onnx
-from onnx import ModelProto
+from onnx import ModelProto, helper
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from skl2onnx.sklapi import CastTransformer
@@ -56,6 +56,7 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
             raise _unsupported(error, prepared, node) from error
         except (AssertionError, AttributeError, IndexError, KeyError, NameError, TypeError, ValueError) as error:
             raise _unsupported(error, prepared, node) from error
+    _name_locale(graph)
     return graph
 
 
@@ -105,6 +106,14 @@ def _input_types(columns: Sequence[Column], precision: Precision) -> list[tuple[
 def _has_zipmap(estimator: Any) -> bool:
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     return is_classifier(estimator) and hasattr(last, "classes_")
+
+
+def _name_locale(graph: ModelProto) -> None:
+    """Texts are lowered by the rules of Unicode that every glibc brings along; onnxruntime's default,
+    en_US.UTF-8, is missing in most containers."""
+    for node in graph.graph.node:
+        if node.op_type == "StringNormalizer" and not any(each.name == "locale" for each in node.attribute):
+            node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
 
 
 def _unsupported(error: Exception, prepared: Any, node: Node) -> ConversionError:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import sklearn
 from onnx import ModelProto
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
@@ -38,21 +37,24 @@ _TRIAL_ROWS = 2
 def open_original(job: Mapping[str, Any], frame: Frame, channel: Channel) -> SklearnOriginal:
     """The model of ``job["model"]``, checked against the sample. Raises ConversionError."""
     channel.step("unpickling the model (this runs code stored in it)")
-    model = unpickle(Path(job["model"]), channel)
+    model, trained_with = unpickle(Path(job["model"]), channel)
     if not isinstance(model, BaseEstimator):
         raise ConversionError(
             f"the file holds a {type(model).__name__}, not a scikit-learn estimator",
             hint="Save the fitted estimator or pipeline itself.",
         )
     channel.step("comparing the model with the sample")
-    return SklearnOriginal(model, frame, job, channel)
+    return SklearnOriginal(model, trained_with, frame, job, channel)
 
 
 class SklearnOriginal:
     """Implements ``contract.Original``. Making one raises ConversionError where model and sample do not fit."""
 
-    def __init__(self, model: Any, frame: Frame, job: Mapping[str, Any], channel: Channel) -> None:
+    def __init__(
+        self, model: Any, trained_with: str, frame: Frame, job: Mapping[str, Any], channel: Channel
+    ) -> None:
         self._model = model
+        self._trained_with = trained_with
         target = str(job.get("target") or "")
         names = _column_names(model, frame, target, channel)
         self._root = root(model, names)
@@ -77,7 +79,7 @@ class SklearnOriginal:
             "estimator": f"{kind.__module__.partition('.')[0]}.{kind.__name__}",
             "task": self._task.name,
             "steps": [describe(part) for part in parts(self._root)],
-            "trained_with": {"scikit-learn": str(getattr(self._model, "_sklearn_version", sklearn.__version__))},
+            "trained_with": {"scikit-learn": self._trained_with},
         }
 
     @property

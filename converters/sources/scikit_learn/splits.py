@@ -78,9 +78,27 @@ def _of_tree(node: Node) -> Iterator[_Place]:
 def _of_histogram_trees(node: Node) -> Iterator[_Place]:
     for round_number, trees in enumerate(node.estimator._predictors):
         for tree in trees:
-            inner = tree.nodes[(tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] == 0)]
-            features, thresholds = inner["feature_idx"], inner["num_threshold"]
-            yield _place(node, features, thresholds, np.float64, detail=f"round {round_number + 1}")
+            yield _of_histogram_tree(node, tree.nodes, f"round {round_number + 1}")
+
+
+def _of_histogram_tree(node: Node, nodes: Any, detail: str) -> _Place:
+    inner = np.flatnonzero((nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0))
+
+    def reaches(matrix: Array, splits: Array) -> Array:
+        reached = np.zeros((len(matrix), len(nodes)), dtype=bool)
+        reached[:, 0] = True
+        for index, each in enumerate(nodes):  # parents come before their children
+            if not each["is_leaf"]:
+                values = matrix[:, each["feature_idx"]]
+                left = (values <= each["num_threshold"]) | (np.isnan(values) & bool(each["missing_go_to_left"]))
+                reached[:, each["left"]] = reached[:, index] & left
+                reached[:, each["right"]] = reached[:, index] & ~left
+        return reached[:, inner[splits]]
+
+    split_nodes = nodes[inner]
+    return _place(
+        node, split_nodes["feature_idx"], split_nodes["num_threshold"], np.float64, reaches, detail=detail
+    )
 
 
 def _of_bins(node: Node) -> Iterator[_Place]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
 from rapide.converters.columns import label_prediction, score_predictions
 from rapide.converters.errors import ConversionError
@@ -58,6 +58,11 @@ def task_of(estimator: Any, *, target: str, class_names: tuple[str, ...], taken:
 
     Raises ConversionError for class names that do not fit, and for an estimator that answers nothing.
     """
+    if not hasattr(estimator, "predict") and not hasattr(estimator, "transform"):
+        raise ConversionError(
+            f"{type(estimator).__name__} has neither predict nor transform: it cannot answer for new rows",
+            hint="Save the estimator that answers.",
+        )
     if class_names and not is_classifier(estimator):
         raise ConversionError("--classes names classes, but the model is no classifier")
     if is_classifier(estimator):
@@ -68,13 +73,9 @@ def task_of(estimator: Any, *, target: str, class_names: tuple[str, ...], taken:
         return _labelled("outlier detector", estimator, "decision_function", "scores", taken)
     if hasattr(estimator, "predict_proba") and hasattr(estimator, "predict"):  # mixtures
         return _labelled("mixture", estimator, "predict_proba", "probabilities", taken)
-    if is_clusterer(estimator) or hasattr(estimator, "predict"):
+    if hasattr(estimator, "predict"):
         return _labelled("clusterer", estimator, "transform", "distances", taken)
-    if hasattr(estimator, "transform"):
-        return _single("transformer", "transform", _free("transformed", taken))
-    raise ConversionError(
-        f"{type(estimator).__name__} has neither predict nor transform", hint="Save the estimator that answers."
-    )
+    return _single("transformer", "transform", _free("transformed", taken))
 
 
 def _classifier(estimator: Any, target: str, names: tuple[str, ...], taken: frozenset[str]) -> Task:

@@ -18,8 +18,11 @@ _STARTS = (b"\x80", b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"\x
 """First bytes of pickles (protocol 2 and up) and of what joblib compresses with."""
 
 
-def unpickle(path: Path, channel: Channel) -> Any:
-    """The object in ``path``. Raises ConversionError, saying what to do, if it cannot be had."""
+def unpickle(path: Path, channel: Channel) -> tuple[Any, str]:
+    """The object in ``path``, and the scikit-learn version that wrote it.
+
+    Raises ConversionError, saying what to do, if it cannot be had.
+    """
     with path.open("rb") as file:
         start = file.read(8)
     if not start:
@@ -32,8 +35,7 @@ def unpickle(path: Path, channel: Channel) -> Any:
             raise
         except Exception as error:  # whatever the stored code raises
             raise _explained(path, start, error) from error
-    _tell_versions(caught, channel)
-    return model
+    return model, _trained_with(caught, channel)
 
 
 def _explained(path: Path, start: bytes, error: Exception) -> ConversionError:
@@ -59,7 +61,8 @@ def _explained(path: Path, start: bytes, error: Exception) -> ConversionError:
     )
 
 
-def _tell_versions(caught: list[warnings.WarningMessage], channel: Channel) -> None:
+def _trained_with(caught: list[warnings.WarningMessage], channel: Channel) -> str:
+    """scikit-learn warns where it is not of the version that wrote an estimator; the user is told once."""
     versions = sorted(
         {
             warning.message.original_sklearn_version
@@ -67,8 +70,10 @@ def _tell_versions(caught: list[warnings.WarningMessage], channel: Channel) -> N
             if isinstance(warning.message, InconsistentVersionWarning)
         }
     )
-    if versions:
-        channel.note(
-            f"trained with scikit-learn {', '.join(versions)}, opened with {sklearn.__version__}: the model may "
-            "answer differently than where it was trained. To be sure, convert with the version of the training."
-        )
+    if not versions:
+        return str(sklearn.__version__)
+    channel.note(
+        f"trained with scikit-learn {', '.join(versions)}, opened with {sklearn.__version__}: the model may "
+        "answer differently than where it was trained. To be sure, convert with the version of the training."
+    )
+    return ", ".join(versions)

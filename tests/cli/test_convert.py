@@ -1,0 +1,153 @@
+"""``rapide convert`` as users and scripts meet it. The conversions are real, in their real child processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from rapide.cli import convert as module
+from rapide.cli.main import main
+from rapide.converters.convert import convert
+from rapide.converters.options import ConvertOptions
+from tests.converters.in_process import InProcess
+from tests.converters.material import floats, saved, two_classes
+from tests.converters.test_planted_errors import edited, scale_wrongly
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    frame = floats()
+    saved(tmp_path, make_pipeline(StandardScaler(), LogisticRegression()), frame, two_classes(frame))
+    return tmp_path
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    return [
+        *("convert", str(folder / "model.joblib"), "--name", "subject"),
+        *("--sample", str(folder / "sample.parquet"), "--to", str(folder / "models"), *more),
+    ]
+
+
+@pytest.fixture
+def tampered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every graph is wrong."""
+
+    def convert_wrongly(options: ConvertOptions, listener: Any) -> Any:
+        return convert(options, listener, sandbox=InProcess(edited(scale_wrongly)))
+
+    monkeypatch.setattr(module, "convert", convert_wrongly)
+
+
+def test_it_reports_what_was_proven_and_published(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ("--target", "target", "--classes", "no,yes", "--label", "stable", "--metric", "roc_auc")
+    started = time.monotonic()
+    assert main(arguments(folder, *more)) == 0
+    took_s = time.monotonic() - started
+    out, err = capsys.readouterr()
+    lines = [line.split() for line in out.splitlines()]
+    assert out.startswith("float32: the graph answers like the original\n")
+    assert ["real", "rows", "120", "label", "0", "0"] in lines
+    assert ["published", "subject", "version", "1", "in", str(folder / "models/subject/1")] in lines
+    assert "answers   target, probability.no, probability.yes" in out
+    assert "quality   roc_auc " in out
+    assert f"Next: rapide serve {folder / 'models'}" in out
+    assert err.startswith(f"Opening {folder / 'model.joblib'} runs code that is stored in it: in a child process")
+    assert took_s < 30, "a small model takes under 10 s on a quiet machine"
+
+
+def test_json_is_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(folder, "--target", "target", "--json")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"], report["version"], report["precision"]) == ("subject", 1, "float32")
+    assert report["digest"].startswith("sha256:")
+    assert report["quality"]["accuracy"] > 0.8
+    assert report["parity"]["float32"]["passed"] is True
+    assert (Path(report["folder"]) / "manifest.json").exists()
+
+
+@pytest.mark.usefixtures("tampered")
+def test_a_refusal_shows_where_and_what_to_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(folder, "--precision", "float32")) == module.REFUSED
+    out, err = capsys.readouterr()
+    assert "float32: the graph differs from the original" in out
+    assert "became" in out
+    assert "at width=" in out
+    assert "rapide: refused by the parity gate: the ONNX graph does not answer like the original" in err
+    assert "Leave --precision out" in err
+    assert not (folder / "models").exists()
+
+
+@pytest.mark.usefixtures("tampered")
+def test_a_refusal_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(folder, "--json", "--precision", "float32")) == module.REFUSED
+    refusal = json.loads(capsys.readouterr().out)
+    assert refusal["error"]["gate"] == "parity"
+    assert [attempt["passed"] for attempt in refusal["report"]["attempts"]] == [False]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        pytest.param(["--label", "7th"], "cannot name a label", id="label"),
+        pytest.param(["--max-flips", "-1"], "--max-difference and --max-flips cannot be below 0", id="flips"),
+        pytest.param(["--timeout", "0"], "--memory-gib and --timeout must be above 0", id="timeout"),
+    ],
+)
+def test_errors_are_words_and_exit_1(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert main(arguments(folder, *more)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_errors_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path, "--json")) == 1
+    out, err = capsys.readouterr()
+    assert "does not exist" in json.loads(out)["error"]["message"]
+    assert "does not exist" in err
+
+
+def test_a_wrong_command_line_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", "model.joblib"])
+    assert ended.value.code == 2
+    assert "--name" in capsys.readouterr().err
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """Not even on a machine where the extra is not installed."""
+    heavy = {"numpy", "pandas", "sklearn", "onnx", "onnxruntime", "skl2onnx", "rich"}
+    script = (
+        "import sys\n"
+        "from rapide.cli.main import main\n"
+        "try:\n"
+        "    main(['convert', '--help'])\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0\n"
+        f"print(sorted(set(sys.modules) & {heavy!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "examples:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = module.convert.__globals__["importlib"].util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *rest: None if name == "skl2onnx" else find(name, *rest)
+    )
+    assert main(arguments(folder)) == 1
+    err = capsys.readouterr().err
+    assert "needs skl2onnx, not installed here" in err
+    assert 'pip install "rapide[convert]"' in err

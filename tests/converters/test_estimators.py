@@ -1,0 +1,365 @@
+"""Estimators of every family on tables of every kind, converted with real training: each must answer as before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from rapide.converters.convert import Published
+from rapide.server.signature import DataType
+from tests.converters.material import cars, converted, floats, price, random, three_classes, two_classes
+
+MLP = {"hidden_layer_sizes": (8,), "max_iter": 500, "tol": 1e-2, "solver": "lbfgs", "random_state": 0}
+CLASSIFIERS: dict[str, Any] = {
+    "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
+    "decision tree": DecisionTreeClassifier(max_depth=4, random_state=0),
+    "random forest": RandomForestClassifier(10, random_state=0),
+    "extra trees behind a scaler": make_pipeline(MinMaxScaler(), ExtraTreesClassifier(10, random_state=0)),
+    "gradient boosting": GradientBoostingClassifier(n_estimators=8, random_state=0),
+    "histogram boosting": HistGradientBoostingClassifier(max_iter=8, min_samples_leaf=5),
+    "ada boost": AdaBoostClassifier(n_estimators=5, random_state=0),
+    "neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(5)),
+    "naive Bayes": GaussianNB(),
+    "quadratic discriminant": QuadraticDiscriminantAnalysis(),
+    "neural network": make_pipeline(StandardScaler(), MLPClassifier(**MLP)),
+    "support vectors": make_pipeline(RobustScaler(), SVC()),
+    "linear support vectors": make_pipeline(StandardScaler(), LinearSVC(random_state=0)),
+    "ridge classifier": RidgeClassifier(),
+    "stochastic gradient": make_pipeline(StandardScaler(), SGDClassifier(random_state=0)),
+    "calibrated": CalibratedClassifierCV(LinearSVC(random_state=0), cv=2),
+    "voting": VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+    "stacking": StackingClassifier([("a", GaussianNB())], final_estimator=LogisticRegression(), cv=2),
+    "grid search": GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1]}
+    ),
+    "polynomial features": make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression()),
+}
+REGRESSORS: dict[str, Any] = {
+    "linear regression": LinearRegression(),
+    "ridge of a union": make_pipeline(FeatureUnion([("a", StandardScaler()), ("b", PCA(2))]), Ridge()),
+    "random forest": RandomForestRegressor(8, random_state=0),
+    "gradient boosting": make_pipeline(MaxAbsScaler(), GradientBoostingRegressor(n_estimators=10, random_state=0)),
+    "histogram boosting": HistGradientBoostingRegressor(max_iter=10, min_samples_leaf=5),
+    "bagging": BaggingRegressor(DecisionTreeRegressor(max_depth=4), n_estimators=4, random_state=0),
+    "support vectors": make_pipeline(StandardScaler(), SVR()),
+    "neural network": make_pipeline(StandardScaler(), MLPRegressor(**MLP)),
+    "Gaussian process": make_pipeline(StandardScaler(), GaussianProcessRegressor(alpha=0.1)),
+}
+UNSUPERVISED: dict[str, tuple[Any, list[str]]] = {
+    "k-means": (make_pipeline(StandardScaler(), KMeans(3, n_init=1, random_state=0)), ["label", "distances"]),
+    "mixture": (GaussianMixture(2, random_state=0), ["label", "probabilities"]),
+    "isolation forest": (IsolationForest(n_estimators=8, random_state=0), ["label", "scores"]),
+    "one-class support vectors": (OneClassSVM(nu=0.2), ["label", "scores"]),
+    "components": (make_pipeline(StandardScaler(), PCA(2)), ["transformed"]),
+}
+
+
+def answers(published: Published, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(published.folder / "model.onnx", providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, rows), strict=True))
+
+
+def by_column(estimator: Any) -> Any:
+    """Text and number columns, prepared in the usual way."""
+    texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    return make_pipeline(
+        ColumnTransformer(
+            [("texts", texts, ["make", "fuel"]), ("numbers", numbers, ["year", "automatic", "mileage"])]
+        ),
+        estimator,
+    )
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("target", [two_classes, three_classes], ids=["two classes", "three classes"])
+def test_classifiers_of_floats(tmp_path: Path, name: str, target: Callable[[Any], Any]) -> None:
+    frame = floats()
+    published = converted(tmp_path, CLASSIFIERS[name], frame, target(frame))
+    signature = published.manifest.signature
+    assert published.chosen.passed
+    assert signature.batchable
+    assert [spec.name for spec in signature.inputs] == ["features"]
+    assert signature.inputs[0].shape == (-1, 3)
+    assert next(spec.name for spec in signature.outputs) == "label"
+    assert signature.outputs[0].shape == (-1,)
+    assert published.manifest.quality["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressors_of_floats(tmp_path: Path, name: str) -> None:
+    frame = floats()
+    published = converted(tmp_path, REGRESSORS[name], frame, frame["width"] * 2 + frame["depth"] ** 2)
+    assert published.manifest.signature.outputs[0].name == "target"
+    assert published.manifest.signature.outputs[0].shape == (-1, 1)
+    assert published.manifest.quality["r2"] > 0.3
+
+
+@pytest.mark.parametrize("name", UNSUPERVISED)
+def test_what_needs_no_target(tmp_path: Path, name: str) -> None:
+    estimator, outputs = UNSUPERVISED[name]
+    published = converted(tmp_path, estimator, floats())
+    assert [spec.name for spec in published.manifest.signature.outputs] == outputs
+    assert published.manifest.quality == {}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(Ridge(), id="ridge"),
+        pytest.param(RandomForestRegressor(8, random_state=0), id="random forest"),
+        pytest.param(GradientBoostingRegressor(n_estimators=10, random_state=0), id="gradient boosting"),
+        pytest.param(HistGradientBoostingRegressor(max_iter=10, min_samples_leaf=5), id="histogram boosting"),
+        pytest.param(MLPRegressor(**MLP), id="neural network"),
+    ],
+)
+def test_mixed_columns(tmp_path: Path, estimator: Any) -> None:
+    frame = cars()
+    published = converted(tmp_path, by_column(estimator), frame, price(frame))
+    manifest = published.manifest
+    number = DataType.FP32 if published.chosen.precision == "float32" else DataType.FP64
+    assert [(spec.name, spec.datatype, spec.shape) for spec in manifest.signature.inputs] == [
+        ("make", DataType.BYTES, (-1, 1)),
+        ("fuel", DataType.BYTES, (-1, 1)),
+        ("year", DataType.INT64, (-1, 1)),
+        ("automatic", DataType.BOOL, (-1, 1)),
+        ("mileage", number, (-1, 1)),
+    ]
+    assert [(feature.name, feature.kind, feature.required) for feature in manifest.features] == [
+        ("make", "text", False),
+        ("fuel", "text", False),
+        ("year", "integer", True),
+        ("automatic", "boolean", True),
+        ("mileage", "number", False),
+    ]
+    kinds = {check["set"] for check in manifest.parity["checks"]}
+    assert {"real rows", "missing values", "unseen categories"} <= kinds
+
+
+def test_doubles_are_taken_where_floats_flip_decisions(tmp_path: Path) -> None:
+    frame = cars()
+    published = converted(tmp_path, by_column(RandomForestRegressor(8, random_state=0)), frame, price(frame))
+    assert [(attempt.precision, attempt.passed) for attempt in published.attempts] == [
+        ("float32", False),
+        ("mixed", True),
+    ]
+    assert published.manifest.parity["precision"] == "mixed"
+
+
+def test_a_forest_may_tie(tmp_path: Path) -> None:
+    """Rows without any rule in them: many get as many votes for as against."""
+    frame = floats()
+    coins = pd.Series(random(5).integers(0, 2, len(frame)))
+    forest = RandomForestClassifier(20, random_state=0)
+    published = converted(tmp_path, forest, frame, coins)
+    fresh = np.round(random(6).normal(size=(2000, 3)), 2).astype(np.float32)
+    votes = forest.predict_proba(pd.DataFrame(fresh.astype(float), columns=frame.columns))
+    assert (votes[:, 0] == 0.5).sum() > 20
+    got = answers(published, {"features": fresh})["label"]
+    assert (got == votes.argmax(axis=1)).all()
+
+
+def test_missing_values_take_the_branch_that_the_tree_learnt(tmp_path: Path) -> None:
+    frame = floats()
+    frame.loc[::4, "width"] = np.nan
+    target = (frame["width"].isna() | (frame["width"] > 0)).astype(int)
+    published = converted(tmp_path, RandomForestClassifier(8, random_state=0), frame, target)
+    assert [feature.required for feature in published.manifest.features] == [False, False, False]
+    assert not published.manifest.signature.inputs[0].finite
+
+
+def test_columns_that_were_never_missing_may_not_be(tmp_path: Path) -> None:
+    frame = floats()
+    published = converted(tmp_path, LinearRegression(), frame, frame["width"])
+    assert [feature.required for feature in published.manifest.features] == [True, True, True]
+    assert published.manifest.signature.inputs[0].finite
+
+
+@pytest.mark.parametrize(
+    ("steps", "required"),
+    [
+        pytest.param(
+            [("all", OneHotEncoder(handle_unknown="ignore"), ["make", "fuel", "year"])], False, id="one-hot"
+        ),
+        pytest.param(
+            [("all", OneHotEncoder(handle_unknown="infrequent_if_exist"), ["make", "fuel"])],
+            False,
+            id="infrequent",
+        ),
+        pytest.param(
+            [
+                (
+                    "all",
+                    OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+                    ["make", "fuel", "year"],
+                )
+            ],
+            False,
+            id="ordinal",
+        ),
+        pytest.param(
+            [
+                ("texts", OneHotEncoder(handle_unknown="ignore"), ["make"]),
+                ("numbers", SimpleImputer(add_indicator=True), ["mileage", "year"]),
+            ],
+            False,
+            id="missing indicators",
+        ),
+        pytest.param(
+            [
+                ("one", OneHotEncoder(drop="first", handle_unknown="ignore"), ["make"]),
+                ("rest", "passthrough", ["year"]),
+            ],
+            False,
+            id="dropped first category",
+        ),
+        pytest.param(
+            [("one", SimpleImputer(strategy="constant", fill_value=-1.0), ["mileage"])], False, id="constant"
+        ),
+    ],
+)
+def test_encoders_and_imputers(tmp_path: Path, steps: list[Any], required: bool) -> None:
+    frame = cars()
+    model = make_pipeline(ColumnTransformer(steps), DecisionTreeRegressor(max_depth=5, random_state=0))
+    published = converted(tmp_path, model, frame, price(frame))
+    used = {name for _, _, names in steps for name in names}
+    texts = [feature for feature in published.manifest.features if feature.kind == "text" and feature.name in used]
+    assert all(feature.required is required for feature in texts)
+
+
+def test_categories_are_listed_where_only_they_are_taken(tmp_path: Path) -> None:
+    frame = cars()[["make", "year"]]
+    steps = ColumnTransformer([("texts", OneHotEncoder(), ["make"])], remainder="passthrough")
+    published = converted(tmp_path, make_pipeline(steps, Ridge()), frame, frame["year"] * 1.0)
+    assert published.manifest.features[0].categories == ("Ford", "VW", "Škoda")
+    assert published.manifest.features[1].categories == ()
+
+
+def test_pandas_categories_are_texts(tmp_path: Path) -> None:
+    frame = cars()[["make", "year"]].astype({"make": "category"})
+    steps = ColumnTransformer(
+        [("texts", OneHotEncoder(handle_unknown="ignore"), ["make"])], remainder="passthrough"
+    )
+    published = converted(tmp_path, make_pipeline(steps, Ridge()), frame, frame["year"] * 1.0)
+    assert published.manifest.features[0].kind == "text"
+
+
+def test_documents(tmp_path: Path) -> None:
+    words = ["good", "bad", "fine", "awful", "car", "bike"]
+    documents = pd.DataFrame({"review": [" ".join(random(row).choice(words, 4)) for row in range(80)]})
+    good = documents["review"].str.contains("good|fine").astype(int)
+
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(documents["review"], good)
+    published = converted(tmp_path, model, documents, good, fit=False)
+    assert [(each.name, each.kind) for each in published.manifest.features] == [("review", "text")]
+    assert published.manifest.signature.inputs[0].datatype is DataType.BYTES
+
+
+def test_several_numbers_a_row(tmp_path: Path) -> None:
+    frame = floats()
+    model = RandomForestRegressor(4, random_state=0).fit(frame, frame[["width", "depth"]])
+    published = converted(tmp_path, model, frame, fit=False)
+    assert published.manifest.signature.outputs[0].shape == (-1, 2)
+    assert [(each.name, each.column) for each in published.manifest.predictions] == [
+        ("prediction.0", 0),
+        ("prediction.1", 1),
+    ]
+
+
+def test_trained_on_a_matrix_without_names(tmp_path: Path) -> None:
+    frame = floats()
+    model = LogisticRegression().fit(frame.to_numpy(), two_classes(frame))
+    published = converted(tmp_path, model, frame, two_classes(frame), fit=False)
+    assert [feature.name for feature in published.manifest.features] == ["width", "height", "depth"]
+
+
+def test_whole_numbers_are_packed_where_no_column_is_chosen_by_name(tmp_path: Path) -> None:
+    frame = cars()[["year", "automatic"]].assign(width=floats()["width"])
+    published = converted(tmp_path, LinearRegression(), frame, frame["width"])
+    assert [(each.kind, each.column) for each in published.manifest.features] == [
+        ("integer", 0),
+        ("boolean", 1),
+        ("number", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "classes", "datatype", "kind", "names", "probability"),
+    [
+        pytest.param([0, 1], (), DataType.INT64, "integer", (), "probability.0", id="numbers"),
+        pytest.param(
+            [0, 1], ("no", "yes"), DataType.INT64, "text", ("no", "yes"), "probability.no", id="numbers with names"
+        ),
+        pytest.param(
+            [3, 7],
+            ("no", "yes"),
+            DataType.BYTES,
+            "text",
+            ("no", "yes"),
+            "probability.no",
+            id="any numbers with names",
+        ),
+        pytest.param([3, 7], (), DataType.INT64, "integer", (), "probability.3", id="any numbers"),
+        pytest.param(["no", "yes"], (), DataType.BYTES, "text", ("no", "yes"), "probability.no", id="texts"),
+        pytest.param([False, True], (), DataType.INT64, "boolean", (), "probability.false", id="booleans"),
+        pytest.param([1.0, 2.0], (), DataType.INT64, "integer", (), "probability.1.0", id="floats"),
+    ],
+)
+def test_class_names(
+    tmp_path: Path, target: list[Any], classes: Any, datatype: DataType, kind: str, names: Any, probability: str
+) -> None:
+    frame = floats()
+    truth = two_classes(frame).map(dict(enumerate(target)))
+    published = converted(tmp_path, LogisticRegression(), frame, truth, classes=classes)
+    label, first, _ = published.manifest.predictions
+    assert published.manifest.signature.outputs[0].datatype is datatype
+    assert (label.name, label.kind, label.classes) == ("target", kind, names)
+    assert (first.name, first.output, first.column) == (probability, "probabilities", 0)
+    assert published.manifest.quality["accuracy"] > 0.8

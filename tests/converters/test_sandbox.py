@@ -1,0 +1,156 @@
+"""Real child processes that misbehave: every end of theirs is an answer or an error in words, in bounded time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rapide.converters.errors import ConversionError, GateRefused
+from rapide.converters.limits import GIB, Limits
+from rapide.converters.sandbox import Sandbox
+
+LIMITS = Limits(memory_bytes=GIB, time_s=20.0, file_bytes=1_000_000)
+MODULE = "tests.converters.child_tasks"
+Make = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes a sandbox around one function of ``child_tasks``; what it said is in ``heard``."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+    def make(do: str, limits: Limits = LIMITS, heard: list[tuple[str, str]] | None = None, **job: Any) -> Sandbox:
+        listener = (heard if heard is not None else []).append
+        return Sandbox(
+            MODULE,
+            {"do": do, **job},
+            folder=tmp_path,
+            limits=limits,
+            listener=lambda kind, text: listener((kind, text)),
+        )
+
+    return make
+
+
+def ended_badly(sandbox: Sandbox) -> str:
+    """What asking says."""
+    with sandbox, pytest.raises(ConversionError) as error:
+        sandbox.ask()
+    return str(error.value)
+
+
+def is_alive(process: int) -> bool:
+    """Zombies that nobody reaps count as dead."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_conversation(child: Make) -> None:
+    heard: list[tuple[str, str]] = []
+    with child("answer", heard=heard) as sandbox:
+        assert sandbox.ask() == {"first": True}
+        assert [sandbox.ask({"number": number}) for number in (1, 21)] == [2, 42]
+    said = [(kind, text) for kind, text in heard if kind != "confinement"]
+    assert said == [("step", "misbehaving"), ("note", "hello  [31mred [0m")], "no escape reaches the terminal"
+
+
+@pytest.mark.parametrize(
+    ("do", "says"),
+    [
+        pytest.param("tell", ["the sample is empty", "Fill it."], id="an error that it told"),
+        pytest.param("fail", ["misbehaving failed: ZeroDivisionError: by zero", "a last word"], id="an exception"),
+        pytest.param("leave", ["ended with status 0 while misbehaving, without giving an answer"], id="_exit(0)"),
+        pytest.param("leave_politely", ["misbehaving failed: SystemExit"], id="sys.exit(0)"),
+        pytest.param("crash", ["was ended by SIGSEGV while misbehaving"], id="a crash"),
+        pytest.param("chatter", ["sent garbage while misbehaving"], id="garbage on the channel"),
+    ],
+)
+def test_every_end_has_words(child: Make, do: str, says: list[str]) -> None:
+    message = ended_badly(child(do))
+    assert all(part in message for part in says), message
+
+
+def test_a_gate_stays_a_gate(child: Make) -> None:
+    with child("refuse") as sandbox, pytest.raises(GateRefused) as error:
+        sandbox.ask()
+    assert error.value.gate == "graph"
+
+
+@pytest.mark.parametrize("do", ["sleep", "spin"])
+def test_time_is_limited(child: Make, do: str) -> None:
+    started = time.monotonic()
+    message = ended_badly(child(do, Limits(GIB, time_s=1.5)))
+    assert "misbehaving took longer than 1.5 s and was stopped" in message
+    assert "--timeout" in message
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("do", ["hoard", "hoard_natively"])
+def test_memory_is_limited(child: Make, do: str) -> None:
+    message = ended_badly(child(do, bytes=2 * GIB))
+    assert "misbehaving needed more than 1 GiB of memory" in message
+    assert "--memory-gib" in message
+
+
+def test_memory_within_the_limit_is_given(child: Make) -> None:
+    with child("hoard", bytes=GIB // 4) as sandbox:
+        assert sandbox.ask() == GIB // 4
+
+
+def test_files_are_limited(child: Make) -> None:
+    assert "SIGXFSZ" in ended_badly(child("fill_the_disk", bytes=2_000_000))
+
+
+def test_the_network_is_cut_off_or_said_not_to_be(child: Make) -> None:
+    heard: list[tuple[str, str]] = []
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        child("connect", heard=heard, port=server.getsockname()[1]) as sandbox,
+    ):
+        answer = sandbox.ask()
+    warned = any(kind == "confinement" and "network could not be cut off" in text for kind, text in heard)
+    assert (answer == "connected") is warned, "either it is off, or the user was told"
+
+
+def test_limits_stay_where_they_are(child: Make) -> None:
+    heard: list[tuple[str, str]] = []
+    with child("raise_limits", heard=heard) as sandbox:
+        answer = sandbox.ask()
+    if os.getuid() == 0 and any(kind == "confinement" for kind, _ in heard):
+        pytest.skip("root keeps its powers where user namespaces are forbidden; the user is told")
+    assert answer == "kept"
+
+
+def test_secrets_of_the_shell_stay_there(child: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CLOUD_TOKEN", "secret")
+    with child("look_around") as sandbox:
+        seen = sandbox.ask()
+    assert "CLOUD_TOKEN" not in seen["environment"]
+    assert seen["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+    assert seen["folder"] == str(tmp_path)
+    assert seen["user"] == os.getuid()
+
+
+def test_grandchildren_end_with_it(child: Make) -> None:
+    with child("breed") as sandbox:
+        grandchild = sandbox.ask()
+        assert is_alive(grandchild)
+    give_up_s = time.monotonic() + 5
+    while is_alive(grandchild) and time.monotonic() < give_up_s:
+        pass
+    assert not is_alive(grandchild)
+
+
+def test_a_question_to_a_dead_child(child: Make) -> None:
+    with child("breed") as sandbox:
+        sandbox.ask()
+        with pytest.raises(ConversionError, match="without giving an answer"):
+            sandbox.ask({"number": 1})
