@@ -20,6 +20,7 @@ from rapide.server.errors import NotFound
 from rapide.server.protocols.grpc_call import Procedure, parse
 from rapide.server.protocols.grpc_door import GrpcDoor
 from rapide.server.protocols.grpc_lane.framing import frame_message
+from rapide.server.protocols.grpc_lane.line import LaneConnection
 from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_lane.server import LaneServer
 from rapide.server.protocols.http2 import frames
@@ -280,6 +281,44 @@ async def test_connections_grow_old_without_a_lost_call() -> None:
                 for connection in list(server.connections):
                     connection.drain()
             assert (await call(channel, INFER, pb.ModelInferRequest(id=str(number)))).id == str(number)
+
+
+class TestGoodbye:
+    """How a connection ends on which all is answered: our side first, then the peer's."""
+
+    async def drained(self, raw: Raw, server: LaneServer) -> LaneConnection:
+        """A connection that has sent its last octet."""
+        await asyncio.wait_for(raw.reader.readuntil(frames.SETTINGS_ACK), 5)
+        connection = next(iter(server.connections))
+        connection.drain()
+        await asyncio.wait_for(raw.reader.readuntil(frames.ping(b"draining")), 5)
+        raw.writer.write(frames.ping_ack(b"draining"))
+        assert (await asyncio.wait_for(raw.reader.read(-1), 5)).startswith(frames.goaway(0, 0)[:9])
+        return connection
+
+    async def test_what_the_peer_still_sends_resets_nothing(self) -> None:
+        async with lane() as (address, _, server):
+            raw = await Raw.connect(address)
+            connection = await self.drained(raw, server)
+            for _ in range(3):  # each would be answered by a reset, had the socket been closed
+                raw.writer.write(frames.window_update(0, 1))
+                await raw.writer.drain()
+            connection.sweep(connection._clock())
+            assert connection in server.connections
+            raw.writer.close()
+            async with asyncio.timeout(5):
+                while server.connections:
+                    await asyncio.sleep(0)
+
+    async def test_a_peer_that_stays_is_left(self) -> None:
+        async with lane(LaneOptions(goodbye_s=1.0)) as (address, _, server):
+            raw = await Raw.connect(address)
+            connection = await self.drained(raw, server)
+            connection.sweep(connection._clock() + 2.0)
+            async with asyncio.timeout(5):
+                while server.connections:
+                    await asyncio.sleep(0)
+            raw.writer.close()
 
 
 async def test_no_call_leaves_anything_behind() -> None:

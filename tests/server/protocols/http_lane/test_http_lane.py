@@ -376,7 +376,24 @@ async def test_stop_answers_what_was_asked() -> None:
         stopping = asyncio.create_task(run.server.stop(5.0))
         assert await idle.ended()
         run.app.release.set()
-        assert (await busy.response())[0] == 200
+        status, headers, _ = await busy.response()
+        assert (status, headers["connection"]) == (200, "close")
+        await asyncio.wait_for(stopping, 2)
+
+
+async def test_stop_answers_a_request_that_is_still_arriving() -> None:
+    async with served() as run:
+        client = await run.client()
+        request_ = post(b"0123456789")
+        client.send(request_[:-4])
+        async with asyncio.timeout(5):
+            while not any(connection._reading for connection in run.server.connections):
+                await asyncio.sleep(0)
+        stopping = asyncio.create_task(run.server.stop(5.0))
+        await asyncio.sleep(0)
+        client.send(request_[-4:])
+        status, headers, _ = await client.response()
+        assert (status, headers["connection"]) == (200, "close")
         await asyncio.wait_for(stopping, 2)
 
 
