@@ -2,23 +2,17 @@
 
     python -m tests.fuzz.codecs_fuzz                    # all targets, 60 s, random changes to good messages
     python -m tests.fuzz.codecs_fuzz oip_json --seconds 3600
-    python -m tests.fuzz.codecs_fuzz oip_json --atheris corpus/ -max_total_time=3600
 
-With atheris (``pip install atheris``) the search is guided by coverage; what follows ``--atheris`` is libFuzzer's,
-and a corpus folder gets the good messages first. A failure prints the bytes that caused it.
+More ways to run it: campaign.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from random import Random
-from types import FunctionType, MappingProxyType
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 
 from google.protobuf.message import DecodeError
 
@@ -29,7 +23,7 @@ from rapide.server.codecs.named import predict_codec
 from rapide.server.errors import InvalidRequest, RapideError
 from rapide.server.signature import DataType, Signature, TensorSpec
 from rapide.server.tensors import InferRequest, InferResponse, OutputTensor, bind
-from tests.fuzz.mutate import mutated
+from tests.fuzz.campaign import Target, main
 from tests.server.codecs.car_price import FEATURES, PREDICTIONS, SIGNATURE, response, row
 
 FEATURE_CODEC = predict_codec(SIGNATURE, FEATURES, PREDICTIONS)
@@ -82,8 +76,7 @@ def byte_strings_target(data: bytes) -> None:
     assert byte_strings.encode(array) == data[1:]
 
 
-Target = Callable[[bytes], None]
-TARGETS: Mapping[str, Target] = MappingProxyType(
+TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
     {
         "oip_json": oip_json_target,
         "oip_protobuf": oip_protobuf_target,
@@ -94,7 +87,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
 )
 
 
-def try_one(target: Target, data: bytes) -> bool:
+def try_one(target: Callable[[bytes], None], data: bytes) -> bool:
     """Whether ``data`` was accepted. Raises whatever it should not have raised."""
     try:
         target(data)
@@ -152,69 +145,10 @@ def seeds() -> dict[str, list[bytes]]:
     }
 
 
-def fuzz(name: str, random: Random, *, runs: int | None = None, until_s: float = 0.0) -> int:
-    """Runs one target on changed seeds, ``runs`` times or until that instant; how many were tried.
-
-    Raises AssertionError, with the bytes, for the first that ends in anything but a RapideError.
-    """
-    good = seeds()[name]
-    everything = [seed for group in seeds().values() for seed in group]
-    tried = 0
-    while tried < runs if runs is not None else time.monotonic() < until_s:
-        data = mutated(random.choice(good), everything, random)
-        try:
-            try_one(TARGETS[name], data)
-        except Exception as error:
-            raise AssertionError(f"target {name} on {data!r}: {error!r}") from error
-        tried += 1
-    return tried
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], default="all")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each target")
-    parser.add_argument("--seed", type=int, default=None, help="of the random changes; printed, to be repeated")
-    parser.add_argument("--atheris", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="libFuzzer's arguments")
-    options = parser.parse_args(arguments)
-    names = list(TARGETS) if options.target == "all" else [options.target]
-    if options.atheris is not None:
-        return _with_atheris(names, options.atheris)
-    seed = time.time_ns() if options.seed is None else options.seed
-    for name in names:
-        print(f"{name}: random changes, seed {seed}", flush=True)
-        tried = fuzz(name, Random(seed), until_s=time.monotonic() + options.seconds)
-        print(f"{name}: {tried} messages, none of which raised anything but a RapideError")
-    return 0
-
-
-def _with_atheris(names: list[str], arguments: list[str]) -> int:
-    import atheris  # noqa: PLC0415 - optional
-
-    for function in _functions_of("rapide.server"):
-        atheris.instrument_func(function)  # in place: it counts the branches taken
-
-    def one_input(data: bytes) -> None:
-        if data:
-            try_one(TARGETS[names[data[0] % len(names)]], data[1:])
-
-    for folder in (Path(argument) for argument in arguments if not argument.startswith("-")):
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, name in enumerate(names):
-            for number, seed in enumerate(seeds()[name]):
-                (folder / f"{name}-{number}").write_bytes(bytes([index]) + seed)
-    atheris.Setup([sys.argv[0], *arguments], one_input)
-    atheris.Fuzz()
-    return 0
-
-
-def _functions_of(package: str) -> Iterator[FunctionType]:
-    for module in [module for name, module in sys.modules.items() if name.startswith(package)]:
-        classes = [value for value in vars(module).values() if isinstance(value, type)]
-        for holder in (module, *classes):
-            for value in vars(holder).values():
-                if isinstance(value, FunctionType) and value.__module__ == module.__name__:
-                    yield value
+def targets() -> list[Target]:
+    """All of them, for the campaign."""
+    good = seeds()
+    return [Target(name, partial(try_one, target), good[name]) for name, target in TARGETS.items()]
 
 
 def _check(request: InferRequest) -> None:
@@ -237,4 +171,4 @@ def _predicted(call: PredictCall) -> PredictAnswer:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(__doc__, targets()))
