@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     findings = [*_processor(machine), *_limits(machine), *_libraries(machine)]
     try:
         settings = _settings(args.config)
+        _check_tls(settings)
         findings += [*_choices(machine, settings), *_ports(settings)]
     except RapideError as error:
         findings.append(Finding("settings", error.message, "problem", error.hint))
@@ -77,6 +78,12 @@ def _settings(config: str | None) -> Settings:
     from rapide.server.settings_sources import load  # noqa: PLC0415 - see main.py
 
     return load({}, os.environ, config)
+
+
+def _check_tls(settings: Settings) -> None:
+    from rapide.server.tls import load_tls  # noqa: PLC0415 - see main.py
+
+    load_tls(settings)
 
 
 def _processor(machine: Machine) -> Iterator[Finding]:

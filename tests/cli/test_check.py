@@ -60,6 +60,15 @@ def test_a_port_in_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert "one problem" in shown
 
 
+def test_a_certificate_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAPIDE_TLS_CERT_FILE", "no.pem")
+    monkeypatch.setenv("RAPIDE_TLS_KEY_FILE", "no.key")
+    assert main(["check"]) == 1
+    assert "tls_cert_file: no.pem: No such file" in capsys.readouterr().out
+
+
 def test_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RAPIDE_WORKRES", "2")
     assert main(["check"]) == 1
