@@ -26,6 +26,7 @@ EXTRAS = {
     "rapide/cli": ("convert",),  # imported only by commands that convert
     "proto": ("test",),  # grpcio-tools, to generate
     "converters": ("convert",),
+    "demo": ("convert",),
     "loadtests": ("loadtest", "convert"),
     "tests": ("test", "convert", "otel", "loadtest"),
 }
