@@ -16,8 +16,7 @@ from rapide.server.control import Prepared, ServedModel, ServerState
 from rapide.server.descriptions import describe_label
 from rapide.server.doors import Doors
 from rapide.server.examples import example_of
-from rapide.server.protocols.http_app import build_admin_app
-from rapide.server.protocols.http_uvicorn import HttpServer
+from rapide.server.protocols.http_lane.server import build_admin_lane
 from rapide.server.repository.plan import ServingPlan
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
@@ -47,7 +46,7 @@ class App:
         self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
         self._service = InferenceService(self._catalogue, settings, self._telemetry, admin)
         self._doors = Doors(settings, self._service)
-        self._admin = HttpServer(build_admin_app(self._service), keep_alive_s=settings.keep_alive_s)
+        self._admin = build_admin_lane(self._service)
 
     def start(self) -> None:
         """Takes the telemetry slot and the log. Raises SettingsError."""

@@ -5,23 +5,40 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from rapide.server import sockets
-from rapide.server.protocols.grpc_aio import GrpcServer, build_grpc_server
 from rapide.server.protocols.grpc_lane.server import LaneServer, build_lane_server
 from rapide.server.protocols.http_lane.server import HttpLaneServer, build_http_lane
-from rapide.server.protocols.http_uvicorn import HttpServer, build_http_server
 from rapide.server.protocols.one_port import OnePort
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
 from rapide.server.tls import Tls, load_tls
 
+if TYPE_CHECKING:
+    from rapide.server.protocols.grpc_aio import GrpcServer
+    from rapide.server.protocols.http_uvicorn import HttpServer
+
+
+def _grpcio(service: InferenceService) -> GrpcServer:
+    from rapide.server.protocols.grpc_aio import build_grpc_server  # noqa: PLC0415 - see _GRPC_ENGINES
+
+    return build_grpc_server(service)
+
+
+def _uvicorn(service: InferenceService) -> HttpServer:
+    from rapide.server.protocols.http_uvicorn import build_http_server  # noqa: PLC0415 - see _GRPC_ENGINES
+
+    return build_http_server(service)
+
+
+# The reference engines are imported only where they are chosen: each costs a worker 50 ms and some megabytes.
 _GRPC_ENGINES: Mapping[str, Callable[[InferenceService], GrpcServer | LaneServer]] = {
-    "grpcio": build_grpc_server,
+    "grpcio": _grpcio,
     "lane": build_lane_server,
 }
 _HTTP_ENGINES: Mapping[str, Callable[[InferenceService], HttpServer | HttpLaneServer]] = {
-    "uvicorn": build_http_server,
+    "uvicorn": _uvicorn,
     "lane": build_http_lane,
 }
 

@@ -152,17 +152,17 @@ class Settings:
         maximum=65535,
     )
     grpc_engine: str = _setting(
-        "grpcio",
+        "lane",
         _ADDRESSES,
         "who reads gRPC's frames: lane is our own HTTP/2, many times as fast; grpcio is the reference",
-        "the reference, until the lane has passed everything that it passes",
+        "passes every test that the reference passes, at a tenth of its cost (docs/benchmarks.md)",
         choices=("lane", "grpcio"),
     )
     http_engine: str = _setting(
-        "uvicorn",
+        "lane",
         _ADDRESSES,
         "who reads HTTP: lane answers inference itself and hands the rest to Starlette; uvicorn is the reference",
-        "the reference, until the lane has passed everything that it passes",
+        "passes every test that the reference passes, at a fraction of its cost (docs/benchmarks.md)",
         choices=("lane", "uvicorn"),
     )
     one_port: bool = _setting(

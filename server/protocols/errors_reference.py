@@ -44,8 +44,8 @@ _INTRODUCTION: Final = """\
 # Errors
 
 Both protocols tell the same errors in the same words: HTTP as `{"error": "…"}`, gRPC as the status message. The
-name is what metrics (`code`) and logs call it. No text says anything private: paths, stack traces and other callers'
-data stay in the server's log, under the request id that every answer carries (`x-request-id`).
+name is what metrics (`code`) and logs call it. No text says anything private: paths, stack traces and what other
+callers sent stay in the server's log, under the request id that every answer carries (`x-request-id`).
 
 | name | HTTP | gRPC | when | what to do |
 |---|---|---|---|---|

@@ -18,7 +18,7 @@ from rapide.server.tls import Tls
 SILENCE_S = 10.0
 """How long a connection may take to tell what it speaks; half-open ones cost a file descriptor."""
 _ALPN = ("http/1.1", "h2")
-"""Ours is the order that counts: whoever speaks both (curl, browsers) wants HTTP, and gRPC clients speak only h2."""
+"""Our order counts: whoever speaks both (curl, browsers) wants HTTP, and gRPC clients speak only h2."""
 
 MakeProtocol = Callable[[], asyncio.Protocol]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rapide.server.protocols.accepting import accept
 from rapide.server.protocols.callers import Ids
-from rapide.server.protocols.http_app import build_http_app
+from rapide.server.protocols.http_app import build_admin_app, build_http_app
 from rapide.server.protocols.http_door import HttpDoor
 from rapide.server.protocols.http_lane.exchange import Exchange
 from rapide.server.protocols.http_lane.fast import FastDoor
@@ -87,7 +87,20 @@ class HttpLaneServer:
 def build_http_lane(service: InferenceService, ids: Ids | None = None) -> HttpLaneServer:
     """The public port for ``service``: inference on the lane, everything else on the ASGI application."""
     ids = ids or request_ids()
-    settings = service.settings
-    options = HttpLaneOptions(max_body_bytes=settings.max_message_bytes, keep_alive_s=settings.keep_alive_s)
     fast = FastDoor(HttpDoor(service, ids), PUBLIC_ROUTES)
-    return HttpLaneServer(build_http_app(service, ids), fast, options, meter=service.connections("http"))
+    return HttpLaneServer(build_http_app(service, ids), fast, _options(service), meter=service.connections("http"))
+
+
+def build_admin_lane(service: InferenceService) -> HttpLaneServer:
+    """The port of metrics and administration, wholly on its ASGI application."""
+    return HttpLaneServer(build_admin_app(service), _never, _options(service))
+
+
+def _options(service: InferenceService) -> HttpLaneOptions:
+    settings = service.settings
+    return HttpLaneOptions(max_body_bytes=settings.max_message_bytes, keep_alive_s=settings.keep_alive_s)
+
+
+def _never(_connection: HttpConnection, _exchange: Exchange) -> bool:
+    """There is no inference on this port."""
+    return False

@@ -52,7 +52,7 @@ def test_what_cannot_be_opened(tmp_path: Path, prepare: object, complaint: str) 
 
 def test_a_bare_file_whose_name_cannot_name_a_model(tmp_path: Path) -> None:
     (tmp_path / "my model.onnx").write_bytes(model_bytes())
-    with pytest.raises(RepositoryError, match="'my model' cannot name a model. Rename it"):
+    with pytest.raises(RepositoryError, match=r"'my model' cannot name a model\. Rename it"):
         open_repository(tmp_path / "my model.onnx")
 
 
