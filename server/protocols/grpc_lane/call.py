@@ -94,12 +94,17 @@ class Call:
         """Whole messages that nobody works on yet."""
         raise NotImplementedError
 
+    def drop(self) -> None:
+        """Lets go of them: the call itself may live on in what else the same read brought."""
+        raise NotImplementedError
+
     async def run(self) -> None:
         raise NotImplementedError
 
     def gone(self) -> None:
         """Nobody waits for the answer any more."""
         self._hold(0)
+        self.drop()
         if self.task is not None:
             self.task.cancel()
 
@@ -160,6 +165,9 @@ class UnaryCall(Call):
     def kept_bytes(self) -> int:
         return 0 if self.task is not None else sum(map(len, self._given))
 
+    def drop(self) -> None:
+        self._given = []
+
     async def run(self) -> None:
         try:
             async with _until(self._context, self._procedure):
@@ -200,6 +208,10 @@ class StreamCall(Call):
 
     def kept_bytes(self) -> int:
         return self._inbox_bytes
+
+    def drop(self) -> None:
+        self._inbox.clear()
+        self._inbox_bytes = 0
 
     def drained(self) -> None:
         """What waited for the peer's window has been sent."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rapide.server.protocols.http2.faults import StreamFault
 from rapide.server.protocols.http2.frames import ErrorCode
 from rapide.server.protocols.http2.header_blocks import Headers
+from rapide.server.protocols.http2.limits import Http2Limits
 
 _TIMEOUT_UNITS_S = {
     ord("H"): 3600.0,
@@ -22,6 +23,9 @@ _TIMEOUT_UNITS_S = {
     ord("n"): 1e-9,
 }
 _MAX_TIMEOUT_DIGITS = 8
+MAX_HEAD_BYTES = Http2Limits().max_header_list_bytes
+_FIELD_OVERHEAD_BYTES = 32
+"""What each field counts beside its octets (RFC 7541, section 4.1)."""
 _CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
@@ -48,12 +52,15 @@ class CallHead:
     """The regular fields; a repeated name keeps its values joined by commas, as HTTP joins them."""
     refusal: int
     """An HTTP status, or 0."""
+    oversize_bytes: int
+    """The size of a head that exceeds MAX_HEAD_BYTES, or 0."""
 
 
 def interpret_head(fields: Headers) -> CallHead:
     """What ``fields`` mean. Raises StreamFault(PROTOCOL_ERROR) for what HTTP/2 calls malformed (8.1.1)."""
     pseudo, regular = split_fields(fields)
     get = regular.get
+    size_bytes = sum(len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in fields)
     timeout_s, bad_timeout = parse_timeout(get(b"grpc-timeout"))
     return CallHead(
         path=pseudo[b":path"].decode("ascii", "replace"),
@@ -63,6 +70,7 @@ def interpret_head(fields: Headers) -> CallHead:
         accepts=frozenset(name.strip() for name in get(b"grpc-accept-encoding", b"identity").split(b",")),
         metadata={name.decode("latin-1"): value.decode("latin-1") for name, value in regular.items()},
         refusal=_refusal(pseudo[b":method"], get(b"content-type", b"")),
+        oversize_bytes=size_bytes if size_bytes > MAX_HEAD_BYTES else 0,
     )
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from rapide.server.context import CallContext
-from rapide.server.errors import InvalidRequest, RapideError, Unimplemented
+from rapide.server.errors import InvalidRequest, RapideError, TooLarge, Unimplemented
 from rapide.server.protocols.callers import answer_headers
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
 from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held, octets
 from rapide.server.protocols.grpc_lane.framing import PREFIX, PREFIX_BYTES
-from rapide.server.protocols.grpc_lane.head import CallHead, interpret_head
+from rapide.server.protocols.grpc_lane.head import MAX_HEAD_BYTES, CallHead, interpret_head
 from rapide.server.protocols.grpc_lane.hot import HotCall, HotWay
 from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_lane.trailers import trailers_only
@@ -320,14 +320,20 @@ def _refusal(head: CallHead, procedure: Procedure | None) -> bytes | None:
     if head.refusal:
         fields = ((b"allow", b"POST"),) if head.refusal == 405 else ()
         return encode_fields(fields, status=head.refusal)
+    error = _head_error(head, procedure)
+    if error is None:
+        return None
+    failure = Failure.of(error)
+    return trailers_only(failure.code, failure.text)
+
+
+def _head_error(head: CallHead, procedure: Procedure | None) -> RapideError | None:
+    if head.oversize_bytes:
+        return TooLarge(f"the call's metadata has {head.oversize_bytes} bytes; at most {MAX_HEAD_BYTES} are taken")
     if procedure is None:
-        failure = Failure.of(Unimplemented(f"method {head.path!r} is not offered here"))
-        return trailers_only(failure.code, failure.text)
+        return Unimplemented(f"method {head.path[:128]!r} is not offered here")
     if head.bad_timeout:
-        failure = Failure.of(
-            InvalidRequest(
-                f"grpc-timeout {head.bad_timeout!r} is malformed; expected up to 8 digits and one of HMSmun"
-            )
+        return InvalidRequest(
+            f"grpc-timeout {head.bad_timeout!r} is malformed; expected up to 8 digits and one of HMSmun"
         )
-        return trailers_only(failure.code, failure.text)
     return None

@@ -53,7 +53,7 @@ _DRIBBLE_BYTES = 1024
 """DATA shorter than this that only a tiny window made so short earns nothing (the data dribble, CVE-2019-9511)."""
 _MAX_SETTINGS = 32
 """Entries of one SETTINGS frame: a handful are defined, and each may cost a walk over all streams."""
-_STREAMS_PER_IDLE_FRAME = 16
+_STREAMS_PER_IDLE_FRAME = 4
 """Waiting streams that a changed window makes us look at for the price of one frame without a request."""
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
 
@@ -75,7 +75,7 @@ class Http2Connection(Generic[Head]):
         limits: Http2Limits | None = None,
     ) -> None:
         self._limits = limits = limits or Http2Limits()
-        self._decoder = HeaderDecoder(known_heads, interpret, limits.max_header_list_bytes)
+        self._decoder = HeaderDecoder(known_heads, interpret, limits.max_header_block_bytes)
         # per connection, receiving
         self._rest = b""
         self._preface_seen = False
@@ -233,9 +233,8 @@ class Http2Connection(Generic[Head]):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of another stream's header block")
         self._block.append(data[start:end])
         self._block_bytes += end - start
-        # Compressed bytes beyond the bound on decoded bytes cannot become an acceptable list.
         if (
-            self._block_bytes > self._limits.max_header_list_bytes
+            self._block_bytes > self._limits.max_header_block_bytes
             or len(self._block) > self._limits.max_continuations + 1
         ):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header block in too many or too large pieces")

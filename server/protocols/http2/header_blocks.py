@@ -29,6 +29,8 @@ Head = TypeVar("Head")
 _STATIC_STATUS = {200: b"\x88", 204: b"\x89", 304: b"\x8b", 400: b"\x8c", 404: b"\x8d", 500: b"\x8e"}
 """Indexed fields of ``:status`` (RFC 7541, appendix A)."""
 _SIZE_UPDATE_MASK, _SIZE_UPDATE = 0xE0, 0x20
+_MAX_SIZE_UPDATES = 2
+"""Of one block: the smallest size since the last one, and the final one (RFC 7541, 4.2)."""
 
 
 class HeaderDecoder(Generic[Head]):
@@ -64,6 +66,8 @@ class HeaderDecoder(Generic[Head]):
 
     def fields(self, block: bytes) -> Headers:
         """The header fields of ``block``, in order. Raises ConnectionFault: a lost table cannot be found again."""
+        if block and block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE:
+            _check_size_updates(block)
         try:
             return [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except hpack.OversizedHeaderListError as error:
@@ -79,6 +83,20 @@ class HeaderDecoder(Generic[Head]):
         if len(self._known) >= self.MAX_KNOWN:
             self._known.clear()  # refilled by the next requests; an LRU would cost every request
         self._known[block] = head
+
+
+def _check_size_updates(block: bytes) -> None:
+    """Thousands of table size updates fit into a block, and each costs the decoder a microsecond."""
+    place = count = 0
+    while place < len(block) and block[place] & _SIZE_UPDATE_MASK == _SIZE_UPDATE:
+        count += 1
+        if count > _MAX_SIZE_UPDATES:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "header block: too many table size updates")
+        has_more = block[place] & 0x1F == 0x1F  # an integer of several octets (5.1)
+        place += 1
+        while has_more and place < len(block):
+            has_more = block[place] & 0x80 != 0
+            place += 1
 
 
 def encode_fields(fields: Iterable[tuple[bytes, bytes]], status: int | None = None) -> bytes:

@@ -14,7 +14,11 @@ class Http2Limits:
     max_frame_bytes: int = 16_384
     """The largest frame accepted. The protocol's smallest choice: larger ones only delay the other streams."""
     max_header_list_bytes: int = 16_384
-    """Decoded header bytes of one request (gRPC's own default is 8 KiB of metadata)."""
+    """Decoded header bytes of one request that peers are told to keep to (gRPC's own default is 8 KiB). The layer
+    above refuses what exceeds it, call by call: others share the connection (a proxy's, say)."""
+    max_header_block_bytes: int = 65_536
+    """Where it ends the connection: what one block may hold, compressed or decoded. Decoding this much takes tens
+    of milliseconds, which is what one peer may cost the others."""
     max_continuations: int = 8
     """CONTINUATION frames of one header block: more is the CONTINUATION flood (CVE-2024-27316 and kin)."""
     stream_window_bytes: int = 1 << 20

@@ -160,6 +160,22 @@ async def test_an_unknown_method() -> None:
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+async def test_too_much_metadata_is_refused_alone() -> None:
+    """Others share the connection, behind a proxy for one: their calls go on."""
+    method = METHODS["ServerLive"]
+    async with lane() as (address, handlers, _server), grpc.aio.insecure_channel(address) as channel:
+        neighbour = call(channel, method, method.request_class())
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        for size in (20_000, 40_000):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(channel, INFER, pb.ModelInferRequest(), metadata=(("x", "a" * size),))
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "at most 16384 are taken" in str(caught.value.details())
+        assert (await call(channel, INFER, pb.ModelInferRequest(id="still"))).id == "still"
+        assert not neighbour.done()
+        neighbour.cancel()
+
+
 async def test_garbage_is_an_invalid_argument() -> None:
     async with lane() as (address, _, _server), grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
