@@ -353,11 +353,16 @@ class Http2Connection(Generic[Head]):
         if end - start > 6 * _MAX_SETTINGS:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many settings in one frame")
         # Nobody can see what a repeated setting was meanwhile: the last value counts (6.5.3).
+        window_bytes = self._peer_window_bytes
         for key, value in dict(frames.parse_settings(data[start:end])).items():
-            self._apply_setting(key, value, events)
+            self._apply_setting(key, value)
         self._send_control(frames.SETTINGS_ACK)
+        # Only after the acknowledgement: C-core counts larger windows from there, and resets what comes sooner.
+        if self._peer_window_bytes > window_bytes and self._blocked:
+            self._spend_idle_frame("SETTINGS for many streams", len(self._blocked) / _STREAMS_PER_IDLE_FRAME)
+            self._flush_blocked(events)
 
-    def _apply_setting(self, key: int, value: int, events: list[Event]) -> None:
+    def _apply_setting(self, key: int, value: int) -> None:
         if key == frames.SETTINGS_INITIAL_WINDOW_SIZE:
             if value > frames.MAX_WINDOW_BYTES:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"initial window size {value}")
@@ -367,9 +372,6 @@ class Http2Connection(Generic[Head]):
                 stream.send_window_bytes += change
                 if stream.send_window_bytes > frames.MAX_WINDOW_BYTES:
                     raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window overflows")
-            if change > 0 and self._blocked:
-                self._spend_idle_frame("SETTINGS for many streams", len(self._blocked) / _STREAMS_PER_IDLE_FRAME)
-                self._flush_blocked(events)
         elif key == frames.SETTINGS_MAX_FRAME_SIZE:
             if not frames.MIN_MAX_FRAME_BYTES <= value <= frames.MAX_MAX_FRAME_BYTES:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"max frame size {value}")

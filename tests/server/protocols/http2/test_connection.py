@@ -315,6 +315,22 @@ class TestHeaderBlocks:
         assert paths == [b"/a", b"/b", b"/a", b"/b"]
         assert not known, "a block that may mean something else elsewhere is not remembered"
 
+    @pytest.mark.parametrize(
+        ("updates", "is_taken"),
+        [
+            (b"\x20", True),
+            (b"\x20\x3f\xe1\x1f", True),
+            (b"\x3f\xe1\x1f\x20", True),
+            (b"\x20" * 3, False),
+            (b"\x3f\x80", False),
+        ],
+    )
+    def test_a_block_has_at_most_two_size_updates(self, updates: bytes, is_taken: bool) -> None:
+        connection = server()
+        block = frames.frame(frames.HEADERS, frames.END_HEADERS, 1, updates + BLOCK)
+        assert (len(of(RequestOpened, connection.receive(OPENING + block, 0.0))) == 1) == is_taken
+        assert connection.ended != is_taken
+
     @given(
         fields=st.lists(
             st.tuples(st.from_regex(rb"[a-z][a-z0-9-]{0,40}", fullmatch=True), st.binary(max_size=300)),
@@ -455,6 +471,16 @@ def test_a_paused_stream_gets_no_credit_until_it_resumes() -> None:
     assert connection.take_output() == b""
     connection.resume(stream)
     assert connection.take_output() == frames.window_update(1, 48_000)
+
+
+def test_a_larger_window_is_acknowledged_before_it_is_used() -> None:
+    """gRPC's C-core resets a stream whose DATA uses a window that it has not seen acknowledged."""
+    connection = server()
+    connection.receive(OPENING + frames.settings({frames.SETTINGS_INITIAL_WINDOW_SIZE: 5}) + opened(), 0.0)
+    connection.send_data(connection._streams[1], b"x" * 25)
+    connection.take_output()
+    connection.receive(frames.settings({frames.SETTINGS_INITIAL_WINDOW_SIZE: 25}), 0.0)
+    assert connection.take_output() == frames.SETTINGS_ACK + frames.frame(frames.DATA, 0, 1, b"x" * 20)
 
 
 def test_padding_alone_is_given_credit_back() -> None:
