@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -26,6 +27,14 @@ PAIRS = [
 ]
 PARTIAL = {"ModelConfig", "ModelInput", "ModelOutput", "ModelInstanceGroup", "ModelDynamicBatching"}
 """Messages of which we fill, and so define, only some fields."""
+
+ADDED_LATER = {"HealthListRequest", "HealthListResponse", "StatusesEntry", "List"}
+"""What releases of the public packages that we still test with do not know yet."""
+
+
+def known(names: Iterable[str], public: Iterable[str]) -> set[str]:
+    """``names`` without what the installed public package is too old for."""
+    return {name for name in names if name in public or name.rpartition(".")[2] not in ADDED_LATER}
 
 
 def messages(file: Any) -> dict[str, Any]:
@@ -60,7 +69,9 @@ def fields(message: Any) -> dict[str, tuple[Any, ...]]:
 @pytest.mark.parametrize(("ours", "public"), PAIRS, ids=lambda module: module.DESCRIPTOR.name)
 def test_messages_match_the_public_ones(ours: Any, public: Any) -> None:
     theirs = messages(public.DESCRIPTOR)
-    for name, message in messages(ours.DESCRIPTOR).items():
+    mine_by_name = messages(ours.DESCRIPTOR)
+    for name in known(mine_by_name, theirs):
+        message = mine_by_name[name]
         mine, wanted = fields(message), fields(theirs[name])
         if message.name in PARTIAL:
             wanted = {field: wanted[field] for field in mine}
@@ -70,7 +81,8 @@ def test_messages_match_the_public_ones(ours: Any, public: Any) -> None:
 @pytest.mark.parametrize(("ours", "public"), PAIRS, ids=lambda module: module.DESCRIPTOR.name)
 def test_no_public_message_of_a_served_method_is_missing(ours: Any, public: Any) -> None:
     if ours is not model_config_pb2:
-        assert messages(ours.DESCRIPTOR).keys() == messages(public.DESCRIPTOR).keys()
+        theirs = messages(public.DESCRIPTOR).keys()
+        assert known(messages(ours.DESCRIPTOR), theirs) == theirs
 
 
 @pytest.mark.parametrize(("ours", "public"), PAIRS, ids=lambda module: module.DESCRIPTOR.name)
@@ -84,9 +96,7 @@ def test_enums_match_the_public_ones(ours: Any, public: Any) -> None:
 def test_methods_match_the_public_ones(ours: Any, public: Any) -> None:
     def shape(file: Any) -> Any:
         return {
-            (
-                service.full_name,
-                m.name,
+            m.full_name: (
                 m.input_type.full_name,
                 m.output_type.full_name,
                 m.client_streaming,
@@ -96,7 +106,8 @@ def test_methods_match_the_public_ones(ours: Any, public: Any) -> None:
             for m in service.methods
         }
 
-    assert shape(ours.DESCRIPTOR) == shape(public.DESCRIPTOR)
+    mine, theirs = shape(ours.DESCRIPTOR), shape(public.DESCRIPTOR)
+    assert {name: mine[name] for name in known(mine, theirs)} == theirs
 
 
 def test_both_reflections_are_one_but_for_the_package() -> None:
