@@ -26,7 +26,7 @@ _BUNDLED = "bundled with scikit-learn: sklearn.datasets"
 class Trained:
     """A trained model in files, and what ``rapide convert`` is to be told about it.
 
-    ``example``: one row by feature name; ``expected``: what the original answers to it.
+    ``example``: one usual row by feature name; ``expected``: what the original answers to it.
     """
 
     name: str
@@ -104,7 +104,7 @@ def _digits(folder: Path) -> Trained:
 
 
 def _car_price(folder: Path, version: int, *, trees: int, label: str) -> Trained:
-    texts, numbers = ["make", "fuel", "gearbox"], ["year", "mileage_km", "power_kw", "owners", "damaged"]
+    texts, numbers = ["make", "fuel", "gearbox"], ["year", "mileage", "power", "owners"]
     columns = ColumnTransformer(
         [
             (
@@ -126,7 +126,7 @@ def _car_price(folder: Path, version: int, *, trees: int, label: str) -> Trained
         used_cars(4000)[[*texts, *numbers, "price"]],
         target="price",
         options={
-            "description": "Price of a used car in euros. Trained on GENERATED data: no real cars.",
+            "description": "Price in euros of a used car (km, kW). Trained on GENERATED data: no real cars.",
             "data-origin": ORIGIN,
             "label": label,
         },
@@ -151,8 +151,9 @@ def _saved(
     estimator.fit(features, rows[target])
     joblib.dump(estimator, model)
     rows.to_parquet(sample)
-    whole = features.dropna().index[0]
-    answer = estimator.predict(features.loc[[whole]])[0].item()
+    complete = rows.dropna()
+    usual = (complete[target] - complete[target].median()).abs().idxmin()
+    answer = estimator.predict(features.loc[[usual]])[0].item()
     if class_names:
         options = {**options, "classes": ",".join(class_names)}
     return Trained(
@@ -161,7 +162,7 @@ def _saved(
         model=model,
         sample=sample,
         target=target,
-        example={column: _plain(value) for column, value in features.loc[whole].items()},
+        example={column: _plain(value) for column, value in features.loc[usual].items()},
         expected=class_names[answer] if class_names else answer,
         options=options,
     )

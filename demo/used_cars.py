@@ -1,7 +1,7 @@
 """Generated used cars: no real car, seller or price is in here.
 
-Prices follow a rule with noise: a new price by make and power, worn down by age and mileage, moved by fuel,
-gearbox and damage. Some values are missing, as they are in real advertisements.
+Prices follow a rule with noise: a new price by make and power, worn down by age and mileage, moved by fuel
+and gearbox. Some values are missing, as they are in real advertisements.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _MAKES = {
 }  # fmt: skip
 _FUELS = {"petrol": 1.0, "diesel": 1.03, "hybrid": 1.15, "electric": 1.2}
 _FUEL_SHARES = (0.5, 0.3, 0.12, 0.08)
-_SHARE_WITHOUT = {"mileage_km": 0.06, "power_kw": 0.08, "gearbox": 0.05, "owners": 0.12}
+_SHARE_WITHOUT = {"mileage": 0.06, "power": 0.08, "gearbox": 0.05, "owners": 0.12}
 _THIS_YEAR = 2026
 
 
 def used_cars(rows: int, seed: int = 7) -> Any:
-    """A ``pandas.DataFrame`` with text, number, integer and boolean columns and the ``price`` in euros."""
+    """A ``pandas.DataFrame`` with text, integer and float columns and the ``price`` in euros."""
     random = np.random.default_rng(seed)
     make = random.choice(list(_MAKES), rows)
     fuel = random.choice(list(_FUELS), rows, p=_FUEL_SHARES)
@@ -33,9 +33,8 @@ def used_cars(rows: int, seed: int = 7) -> Any:
     )
     power = np.round(np.clip(random.normal(95, 35, rows), 44, 330))
     automatic = random.random(rows) < np.where(power > 110, 0.7, 0.3)
-    damaged = random.random(rows) < 0.07
     new_price = np.vectorize(_MAKES.get)(make) * (9_000 + 210 * power) * np.vectorize(_FUELS.get)(fuel)
-    kept = 0.86**age * np.exp(-mileage / 400_000) * np.where(damaged, 0.7, 1.0) * np.where(automatic, 1.04, 1.0)
+    kept = 0.86**age * np.exp(-mileage / 400_000) * np.where(automatic, 1.04, 1.0)
     price = np.round(new_price * kept * np.exp(random.normal(0, 0.06, rows)), -1)
     cars = pd.DataFrame(
         {
@@ -43,10 +42,9 @@ def used_cars(rows: int, seed: int = 7) -> Any:
             "fuel": fuel,
             "gearbox": np.where(automatic, "automatic", "manual").astype(object),
             "year": _THIS_YEAR - age,
-            "mileage_km": mileage,
-            "power_kw": power,
+            "mileage": mileage,
+            "power": power,
             "owners": 1.0 + random.poisson(age / 6),
-            "damaged": damaged,
             "price": np.maximum(price, 200),
         }
     )

@@ -21,6 +21,7 @@ from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from skl2onnx.sklapi import CastTransformer
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
@@ -119,12 +120,10 @@ def _name_locale(graph: ModelProto) -> None:
 def _unsupported(error: Exception, prepared: Any, node: Node) -> ConversionError:
     """Names the step whose converter failed, found in the traceback: skl2onnx's messages seldom say."""
     culprit = _operator_in(error.__traceback__)
-    shown = describe(node)
+    shown = describe(node) if culprit is None else f"the step {type(culprit).__name__}"
     for original, copied in zip(walk(node), walk(root(prepared, ())), strict=False):
         if copied.estimator is culprit:
             shown = describe(original)
-    if culprit is not None and shown == describe(node):
-        shown = f"the step {type(culprit).__name__}"
     reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
     return ConversionError(
         f"{shown} cannot be converted to ONNX: {reason}",
@@ -178,6 +177,16 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
+def _as_logistic_regression(discriminant: Any) -> None:
+    """The same decision and the same probabilities (``expit`` or softmax of it), which skl2onnx gets wrong for two
+    classes of a linear discriminant."""
+    twin = LogisticRegression()
+    for name in ("coef_", "intercept_", "classes_", "n_features_in_"):
+        setattr(twin, name, getattr(discriminant, name))
+    discriminant.__class__ = LogisticRegression
+    discriminant.__dict__ = twin.__dict__
+
+
 def _keep_shape(voting: Any) -> None:
     voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
 
@@ -189,6 +198,7 @@ def _operator_names() -> Mapping[Any, str]:
 
 _CHANGES: Mapping[type, Callable[[Any], None]] = {ColumnTransformer: _number_columns}
 _CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
+    "LinearDiscriminantAnalysis": _as_logistic_regression,
     "OneHotEncoder": _one_hot,
     "VotingClassifier": _keep_shape,
 }
