@@ -87,12 +87,12 @@ class Run:
 
     def receive(self, data: bytes) -> None:
         """Some of the wire, as far as the connection reads it; what it leaves unread nobody can tell."""
-        if self.wire.is_closing():
+        if self.wire.is_over:
             return
         self.line.data_received(data)
         self.loop.settle(2 if len(data) < 100 else 20)
         for _ in range(1000):
-            if self.wire.is_closing() or not self.wire.is_paused:
+            if self.wire.is_over or not self.wire.is_paused:
                 break
             self.loop.settle(5)
         else:
@@ -108,10 +108,10 @@ class Run:
         """What was answered, once all that can be is."""
         self.loop.settle(20)
         waiting = [exchange for exchange in self.line._line if exchange.is_complete]
-        assert self.wire.is_closing() or not waiting, "a whole request without an answer"
+        assert self.wire.is_over or not waiting, "a whole request without an answer"
         answers = list(answers_in(bytes(self.wire.written)))
         assert all(not answer.closes for answer in answers[:-1])
-        assert not answers or not answers[-1].closes or self.wire.is_closing()
+        assert not answers or not answers[-1].closes or self.wire.is_over
         self.wire.lose()
         self.loop.settle(20)
         assert not self.line._tasks

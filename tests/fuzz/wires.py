@@ -17,6 +17,7 @@ class Wire(asyncio.Transport):
         self._is_closing = False
         self.is_paused = False
         self.is_lost = False
+        self.is_finished = False
         self.written = bytearray()
         protocol.connection_made(self)
 
@@ -35,7 +36,7 @@ class Wire(asyncio.Transport):
         self.is_paused = False
 
     def write(self, data: Any) -> None:
-        assert not self._is_closing, "nothing is written after the end"
+        assert not self.is_over, "nothing is written after the end"
         self.written += data
 
     def can_write_eof(self) -> bool:
@@ -43,6 +44,12 @@ class Wire(asyncio.Transport):
 
     def write_eof(self) -> None:
         """The peer sees our end; it may still send."""
+        self.is_finished = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be written."""
+        return self._is_closing or self.is_finished
 
     def close(self) -> None:
         if not self._is_closing:

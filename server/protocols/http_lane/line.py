@@ -73,6 +73,7 @@ class HttpConnection(asyncio.Protocol):
         self._blocked_since_s: float | None = None
         self._is_closing = False
         self._is_deaf = False
+        self._finished_s: float | None = None
         self._is_draining = False
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -269,12 +270,21 @@ class HttpConnection(asyncio.Protocol):
         if parts:
             transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
         if self._is_closing:
-            transport.close()
+            self._finish(transport)
         elif not line:
             self._idle_since_s = self.lane.clock()
             if self._is_draining:
                 transport.close()
         self._resume()
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        """Ends the connection. A peer that may still be sending is let finish for a while, and not heard: closing
+        on it would make TCP drop the answer that tells it why (RFC 9112, 9.6)."""
+        if self._is_deaf and transport.can_write_eof():
+            self._finished_s = self.lane.clock()
+            transport.write_eof()
+        else:
+            transport.close()
 
     def _refuse(self, error: RapideError) -> None:
         """Answers what cannot be read, behind everything that was asked before, and ends the connection."""
@@ -328,7 +338,10 @@ class HttpConnection(asyncio.Protocol):
         options, transport = self.lane.options, self._transport
         if transport is None:
             return
-        if self._blocked_since_s is not None:
+        if self._finished_s is not None:
+            if now_s - self._finished_s > options.goodbye_s:
+                transport.abort()
+        elif self._blocked_since_s is not None:
             if now_s - self._blocked_since_s > options.blocked_s:
                 transport.abort()
         elif self._reading is not None:

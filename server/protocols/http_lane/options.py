@@ -23,3 +23,5 @@ class HttpLaneOptions:
     """How long a request may take to arrive, from its first byte: longer is a slow-loris."""
     blocked_s: float = 60.0
     """How long a peer may leave its answers unread."""
+    goodbye_s: float = 2.0
+    """How long a peer that was refused may go on sending, unheard, so that it can read why."""

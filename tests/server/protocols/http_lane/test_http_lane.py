@@ -282,6 +282,29 @@ async def test_parts_without_an_end_are_refused(start: bytes, more: bytes, statu
         assert (await client.response())[0] == status
 
 
+async def test_a_peer_that_goes_on_sending_can_read_why_it_was_refused() -> None:
+    async with served(HttpLaneOptions(max_body_bytes=10)) as run:
+        for _ in range(20):
+            client = await run.client()
+            client.send(get("/", "Content-Length: 8000000", method="POST"))
+            for _ in range(80):
+                client.send(b"x" * 100_000)
+                await client.writer.drain()
+            assert (await client.response())[0] == 413
+            assert await client.ended()
+
+
+async def test_a_refused_peer_that_never_ends_is_left() -> None:
+    async with served(HttpLaneOptions(goodbye_s=1.0)) as run:
+        client = await run.client()
+        client.send(b"garbage\r\n\r\n")
+        assert (await client.response())[0] == 400
+        (connection,) = run.server.connections
+        connection.sweep(connection.lane.clock() + 2.0)
+        while run.server.connections:
+            await asyncio.sleep(0.001)
+
+
 async def test_trailers_are_no_headers() -> None:
     async with served() as run:
         client = await run.client()
