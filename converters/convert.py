@@ -26,8 +26,8 @@ from rapide.converters.options import ConvertOptions
 from rapide.converters.publishing import Attempt, publish_attempt
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source, source_of
-from rapide.server.errors import RapideError
-from rapide.server.repository.labels import LabelChanges, parse_changes
+from rapide.server.errors import Conflict, RapideError
+from rapide.server.repository.labels import LabelChanges, apply_changes, parse_changes
 from rapide.server.repository.layout import check_model_name
 from rapide.server.repository.local import LocalRepository
 from rapide.server.repository.manifest import Manifest
@@ -35,6 +35,9 @@ from rapide.server.repository.manifest import Manifest
 ORIGINAL = "rapide.converters.original"
 EXAMINE = "rapide.converters.examine"
 """The modules of the two children."""
+
+_NEXT = 10**9
+"""Stands for the number that the new version will have, where it is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def convert(options: ConvertOptions, listener: Listener, *, sandbox: SandboxMake
     """
     started_s = time.monotonic()
     check_model_name(options.name)
-    label_changes(options.label, version=1)
+    _check_label(options)
     check_metric(options.metric, options.target)
     source = _checked_source(options)
     notes: list[str] = []
@@ -95,6 +98,28 @@ def label_changes(text: str, version: int) -> LabelChanges:
         return LabelChanges({})
     label, colon, share = text.partition(":")
     return parse_changes([f"{label}={version}{colon}{share}"])
+
+
+def _check_label(options: ConvertOptions) -> None:
+    """Refuses a label that could not be set afterwards: without it the new version would answer everybody.
+
+    Raises InvalidRequest, Conflict.
+    """
+    changes = label_changes(options.label, version=_NEXT)
+    if not changes.set:
+        return
+    try:
+        labels = LocalRepository(options.repository).labels(options.name)
+    except RapideError:  # no such model yet, or no repository
+        labels = {}
+    try:
+        apply_changes(labels, changes, {_NEXT, *(target.version for target in labels.values())})
+    except Conflict as error:
+        raise Conflict(
+            error.message,
+            hint=f"Nothing was published. Say first who takes the rest: rapide label {options.repository} "
+            f"{options.name} stable=VERSION; the first version of a model takes --label stable.",
+        ) from error
 
 
 def _set_label(options: ConvertOptions, version: int) -> None:

@@ -19,7 +19,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from rapide.converters.convert import convert
-from rapide.converters.errors import ConversionError
 from rapide.converters.options import ConvertOptions
 from rapide.server.errors import InvalidRequest, RapideError
 from tests.converters.in_process import InProcess
@@ -223,12 +222,9 @@ def test_another_scikit_learn_is_a_warning(good: Path) -> None:
     assert published.manifest.lineage["trained_with"]["scikit-learn"].startswith("0.9")
 
 
-def test_a_label_that_cannot_be_set_leaves_the_version(good: Path) -> None:
-    options = ConvertOptions(
-        good / "model.joblib", good / "sample.parquet", good / "models", "subject", label="canary:5%"
-    )
-    with pytest.raises(
-        ConversionError, match="version 1 is published, but the label 'canary:5%' could not be set"
-    ):
-        convert(options, lambda kind, text: None, sandbox=InProcess())
-    assert (good / "models" / "subject" / "1" / "manifest.json").exists()
+def test_a_share_without_a_rest_is_refused_before_anything_is_published(good: Path) -> None:
+    """The version would be published, unlabelled, as the highest: it would answer everybody, not 5 %."""
+    text = refusal(good, label="canary:5%")
+    assert "95 % of the requests would belong to no label" in text
+    assert "Nothing was published" in text
+    assert "rapide label" in text
