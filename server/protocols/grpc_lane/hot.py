@@ -237,7 +237,10 @@ class HotWay:
         if self._refusals.get(size, 0) >= MAX_REFUSALS or self._find(raw, 0, size) is not None:
             return
         message = pb.ModelInferRequest.FromString(raw)
-        template = learn(raw, message, oip_protobuf.decode_request(message, None, self._service.codec_limits))
+        try:
+            template = learn(raw, message, oip_protobuf.decode_request(message, None, self._service.codec_limits))
+        except RapideError:
+            template = None  # it was answered, with what we do not look at here: tensors in shared memory
         if template is None:
             if len(self._refusals) >= MAX_TEMPLATES:
                 self._refusals.clear()

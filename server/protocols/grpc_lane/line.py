@@ -7,7 +7,6 @@ turn of the event loop leaves in one write.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, cast
@@ -144,9 +143,7 @@ class LaneConnection(asyncio.Protocol):
 
     def learn(self, procedure: Procedure, raw: bytes) -> None:
         if procedure is self._hot_procedure:
-            # What can only be read with more than its own bytes (shared memory) has no pattern.
-            with contextlib.suppress(RapideError):
-                self._hot.learn(raw)
+            self._hot.learn(raw)
 
     def spawn(self, call: Call) -> asyncio.Task[None]:
         task = self._loop.create_task(call.run())
@@ -288,6 +285,12 @@ class LaneConnection(asyncio.Protocol):
             self._write()
         elif options.max_age_s and not self._is_aged and now_s - self._opened_s > options.max_age_s:
             self.drain()
+        stalled = self.http2.reset_stalled(now_s, options.blocked_s)
+        for stream in stalled:
+            self._forget(stream)
+        if stalled:
+            _log.info("%d answers were not read for %.0f s; their calls are ended", len(stalled), options.blocked_s)
+            self._write()
 
     def drain(self) -> None:
         """Says goodbye so that no call is lost (RFC 9113, 6.8): announce, wait a round trip, refuse, finish."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +280,26 @@ async def test_a_version_switched_under_load(tmp_path: Path, watched: Watched) -
         assert {version for _, version in versions} == {"1", "2", "3", "4"}
         assert all(str(int(value)) == version for value, version in versions)
         assert watched.taken > len(versions) / 2
+
+
+async def test_tensors_in_shared_memory_have_no_pattern(channel: grpc.aio.Channel, watched: Watched) -> None:
+    """They are read by the general way each time, and after a few such messages nobody looks at them again."""
+    region, key = f"hot-{os.getpid()}", f"/rapide-hot-{os.getpid()}"
+    memory = shared_memory.SharedMemory(key[1:], create=True, size=64)
+    try:
+        memory.buf[:16] = rows(1, 4).tobytes()
+        stub = services.stub(channel, services.OPEN_INFERENCE)
+        await stub.SystemSharedMemoryRegister(
+            pb.SystemSharedMemoryRegisterRequest(name=region, key=key, offset=0, byte_size=64)
+        )
+        message = request("linear", rows(1, 4))
+        del message.raw_input_contents[:]
+        message.inputs[0].parameters["shared_memory_region"].string_param = region
+        message.inputs[0].parameters["shared_memory_byte_size"].int64_param = 16
+        answers = {(await ask(channel, message))[0] for _ in range(6)}
+        await stub.SystemSharedMemoryUnregister(pb.SystemSharedMemoryUnregisterRequest(name=region))
+    finally:
+        memory.close()
+        memory.unlink()
+    assert len(answers) == 1
+    assert watched.taken == 0

@@ -487,6 +487,29 @@ class TestHostilePeers:
             await raw.until(b"unfinished messages")
             assert all(connection._held_bytes <= 1 << 20 for connection in server.connections)
 
+    @pytest.mark.parametrize("method", [INFER, STREAM], ids=["unary", "stream"])
+    async def test_answers_without_window_are_not_kept_for_ever(self, method: services.Method) -> None:
+        async with lane() as (address, _, server):
+            raw = await Raw.connect(address)
+            raw.writer.write(frames.settings({frames.SETTINGS_INITIAL_WINDOW_SIZE: 0}))
+            for stream_id in (1, 3):
+                raw.writer.write(
+                    frames.header_frames(
+                        stream_id, head_block(path=method.path), end_stream=False, max_frame_bytes=16_384
+                    )
+                    + frames.frame(frames.DATA, frames.END_STREAM, stream_id, frame_message(b""))
+                )
+            (connection,) = server.connections
+            while len(connection.http2._blocked) < 2:
+                await asyncio.sleep(0.001)
+            for later_s in (0.0, 61.0):
+                connection.sweep(connection._clock() + later_s)
+            got = await raw.until(frames.rst_stream(3, 8))
+            assert frames.rst_stream(1, 8) in got
+            await asyncio.sleep(0)
+            assert not connection.http2.active_streams
+            assert not connection._tasks
+
     async def test_a_call_that_ends_early_holds_nothing(self) -> None:
         async with lane() as (address, _, server):
             raw = await Raw.connect(address)
