@@ -285,11 +285,15 @@ class LaneConnection(asyncio.Protocol):
             self._write()
         elif options.max_age_s and not self._is_aged and now_s - self._opened_s > options.max_age_s:
             self.drain()
-        stalled = self.http2.reset_stalled(now_s, options.blocked_s)
-        for stream in stalled:
-            self._forget(stream)
+        self._end_stalled(now_s)
+
+    def _end_stalled(self, now_s: float) -> None:
+        """A peer may read from the socket and still give some answers no window, for ever."""
+        stalled = self.http2.reset_stalled(now_s, self._options.blocked_s)
         if stalled:
-            _log.info("%d answers were not read for %.0f s; their calls are ended", len(stalled), options.blocked_s)
+            _log.info("%d answers were given no window; their calls are ended", len(stalled))
+            for stream in stalled:
+                self._forget(stream)
             self._write()
 
     def drain(self) -> None:

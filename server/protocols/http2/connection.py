@@ -693,6 +693,24 @@ class Http2Connection(Generic[Head]):
             if self._flush(stream):
                 events.append(QueueDrained(stream))
 
+    def reset_stalled(self, now_s: float, patience_s: float) -> list[Stream]:
+        """Ends and gives the streams of which nothing went out for so long, because their peer gives no window.
+
+        To be called now and then: what is compared is what waits now and what waited at the calls before.
+        """
+        gone = []
+        for stream in list(self._blocked.values()):
+            queue = stream.queue
+            assert queue  # noqa: S101 - an invariant, see above
+            waits = len(queue), len(queue[0])
+            stall = stream.stall
+            if stall is None or stall[:2] != waits:
+                stream.stall = (*waits, now_s)
+            elif now_s - stall[2] > patience_s:
+                self.reset(stream, ErrorCode.CANCEL)
+                gone.append(stream)
+        return gone
+
     def _finish_sending(self, stream: Stream) -> None:
         stream.sending = False
         if stream.receiving:

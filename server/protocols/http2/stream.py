@@ -23,6 +23,7 @@ class Stream:
         "recv_window_bytes",
         "send_window_bytes",
         "sending",
+        "stall",
         "trailers",
     )
 
@@ -40,5 +41,7 @@ class Stream:
         self.send_window_bytes = send_window_bytes
         self.queue: deque[memoryview] | None = None
         """DATA that waits for window, oldest first; None while nothing ever waited."""
+        self.stall: tuple[int, int, float] | None = None
+        """What waited when the connection looked last (pieces, bytes of the first), and since when it is so."""
         self.trailers: bytes | None = None
         """The block that ends the stream after the queue; empty bytes: end it with the last DATA."""

@@ -493,6 +493,40 @@ def test_padding_alone_is_given_credit_back() -> None:
         assert stream.recv_window_bytes >= 35_000
 
 
+class TestStalls:
+    """Answers that wait for a window which does not come."""
+
+    @staticmethod
+    def waiting() -> tuple[Http2Connection[Headers], list]:
+        connection = server()
+        opening = OPENING + frames.settings({4: 10}) + opened(1, 5) + opened(3, 5)
+        streams = [event.stream for event in of(RequestOpened, connection.receive(opening, 0.0))]
+        for stream in streams:
+            connection.respond(stream, HEAD, b"a" * 100, TRAILERS)
+        connection.take_output()
+        return connection, streams
+
+    def test_only_the_one_that_does_not_move_is_ended(self) -> None:
+        connection, (moving, stalled) = self.waiting()
+        assert connection.reset_stalled(5.0, 60.0) == []
+        for now_s in (30.0, 60.0, 65.0):
+            connection.receive(frames.window_update(1, 1), now_s)
+            connection.take_output()
+            assert connection.reset_stalled(now_s, 60.0) == []
+        assert connection.reset_stalled(66.0, 60.0) == [stalled]
+        assert connection.take_output() == frames.rst_stream(3, ErrorCode.CANCEL)
+        assert connection.active_streams == 1
+        connection.receive(frames.window_update(1, 100), 67.0)
+        assert connection.take_output().endswith(TRAILERS)
+        assert not moving.sending
+
+    def test_nothing_that_waits_is_nothing_to_end(self) -> None:
+        connection, _ = self.waiting()
+        connection.receive(frames.settings({4: 1000}), 0.0)
+        for now_s in (0.0, 100.0):
+            assert connection.reset_stalled(now_s, 60.0) == []
+
+
 class TestFloods:
     """Each ends the connection with ENHANCE_YOUR_CALM after a bounded number of frames."""
 
