@@ -54,11 +54,12 @@ class App:
 
     # From one state to the next (``control.py``).
 
-    async def prepare(self, round_: int, state: ServerState) -> Prepared:
+    async def prepare(self, round_: int, state: ServerState, *, is_in_force: bool = False) -> Prepared:
         """Loads and checks what ``state`` needs, so that ``commit`` cannot fail. Raises RapideError."""
-        self._service.prepare(state)
-        failures = await self._catalogue.prepare(round_, ServingPlan.from_json(state.plan))
-        return Prepared(round_, failures)
+        self._service.prepare(state, is_in_force=is_in_force)
+        plan = ServingPlan.from_json(state.plan)
+        failures = await self._catalogue.prepare(round_, plan, is_in_force=is_in_force)
+        return Prepared(round_, failures, lacking=self._catalogue.lacking(round_))
 
     def commit(self, round_: int, state: ServerState) -> None:
         self._catalogue.commit(round_)
@@ -73,8 +74,10 @@ class App:
     async def open(self) -> None:
         """Listens. Raises OSError, Unavailable or SettingsError (``Doors.open``)."""
         settings = self._settings
-        await self._admin.start(sockets.listen(settings.host, settings.metrics_port))
+        # Readiness is asked on every port: each listens before any answers.
+        metrics = sockets.listen(settings.host, settings.metrics_port)
         await self._doors.open(self._unix)
+        await self._admin.start(metrics)
         # What lives now lives on: the collector need not look at it again and again, nor touch its memory.
         gc.collect()
         gc.freeze()
@@ -106,6 +109,8 @@ class App:
         targets = self._catalogue.router.model(name)
         labels = [describe_label(label, target) for label, target in sorted(targets.labels.items())]
         served = ServedModel(name, sorted(targets.versions), labels)
+        if not targets.versions:
+            return served
         try:
             example = example_of(targets.versions[max(targets.versions)].model)
         except Exception:

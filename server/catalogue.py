@@ -85,6 +85,15 @@ class LoadedVersion:
         return known
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A plan that can be committed to: what of it is ready, and what this process goes without."""
+
+    plan: ServingPlan
+    ready: dict[Key, LoadedVersion]
+    lacking: dict[PlannedVersion, VersionFailure]
+
+
 class Catalogue:
     """Everything that one worker has loaded. Lives on its event loop; only loading happens on threads."""
 
@@ -106,40 +115,68 @@ class Catalogue:
         self._drain_s = drain_s
         self._serving: dict[Key, LoadedVersion] = {}
         self._preparing: set[int] = set()
-        self._prepared: dict[int, tuple[ServingPlan, dict[Key, LoadedVersion]]] = {}
+        self._prepared: dict[int, _Prepared] = {}
+        self._lacking: dict[Key, str] = {}
+        """What the plan in force holds and this process could not load: the versions' identities."""
         self._loading: Counter[Key] = Counter()
         self._broken: dict[Key, str] = {}
         self._unloading: dict[LoadedVersion, asyncio.Task[None]] = {}
 
-    async def prepare(self, plan_id: int, plan: ServingPlan) -> list[VersionFailure]:
-        """Loads what ``plan`` holds and is not loaded yet. Gives the versions that could not be, and why."""
+    async def prepare(self, plan_id: int, plan: ServingPlan, *, is_in_force: bool = False) -> list[VersionFailure]:
+        """Loads what ``plan`` holds and is not loaded yet. Gives the versions that forbid it, and why.
+
+        What others serve already is no reason to refuse: it is ``lacking`` until a later plan's attempt succeeds.
+        That is all of a plan that ``is_in_force``, and what was lacking before.
+        """
         self._preparing.add(plan_id)
         results = await asyncio.gather(*[self._obtain(version) for version in plan.versions])
-        failures = [result for result in results if isinstance(result, VersionFailure)]
-        if plan_id in self._preparing and not failures:
+        failed = {
+            version: result
+            for version, result in zip(plan.versions, results, strict=True)
+            if isinstance(result, VersionFailure)
+        }
+        lacking = {
+            version: failure
+            for version, failure in failed.items()
+            if is_in_force or self._lacking.get((version.model, version.version)) == version.identity
+        }
+        refused = [failure for version, failure in failed.items() if version not in lacking]
+        if plan_id in self._preparing and not refused:
             ready = {result.key: result for result in results if isinstance(result, LoadedVersion)}
-            self._prepared[plan_id] = plan, ready
+            self._prepared[plan_id] = _Prepared(plan, ready, lacking)
         self._preparing.discard(plan_id)
-        return failures
+        return refused
+
+    def lacking(self, plan_id: int) -> list[VersionFailure]:
+        """What is to be served without, after committing to ``plan_id``, and why."""
+        prepared = self._prepared.get(plan_id)
+        return list(prepared.lacking.values()) if prepared is not None else []
 
     def commit(self, plan_id: int) -> None:
-        """Switches to the plan that was prepared as ``plan_id`` without failures, in one step."""
-        plan, versions = self._prepared.pop(plan_id)
+        """Switches to the plan that was prepared as ``plan_id`` and not refused, in one step."""
+        prepared = self._prepared.pop(plan_id)
+        versions = prepared.ready
         before, self._serving = self._serving, versions
-        self.router = Router({model.name: _targets(model, versions) for model in plan.models})
+        self.router = Router({model.name: _targets(model, versions) for model in prepared.plan.models})
         for version in versions.values():
             version.state = VersionState.READY
             version.recorder.state("ready")
         for version in before.values():
             if versions.get(version.key) is not version:
                 self._unload(version)
-        # What failed on the way here is the supervisor's to remember: it knows when the files change.
-        self._broken.clear()
+        # What else failed on the way here is the supervisor's to remember: it knows when the files change.
+        self._broken = {(bad.model, bad.version): bad.reason for bad in prepared.lacking.values()}
+        self._lacking = {(version.model, version.version): version.identity for version in prepared.lacking}
 
     def abort(self, plan_id: int) -> None:
         """Forgets what was prepared as ``plan_id``, or still is: what was loaded for it alone is let go."""
         self._preparing.discard(plan_id)
         self._prepared.pop(plan_id, None)
+
+    @property
+    def lacked(self) -> set[Key]:
+        """What the plan in force holds and this process could not load."""
+        return set(self._lacking)
 
     def statuses(self) -> list[VersionStatus]:
         """Every version that this process knows about, by model and version."""
@@ -159,7 +196,7 @@ class Catalogue:
     async def _obtain(self, planned: PlannedVersion) -> LoadedVersion | VersionFailure:
         """The version as it is loaded already, or loaded now, or why it cannot be."""
         key = planned.model, planned.version
-        for versions in (self._serving, *[ready for _, ready in self._prepared.values()]):
+        for versions in (self._serving, *[prepared.ready for prepared in self._prepared.values()]):
             known = versions.get(key)
             if known is not None and known.identity == planned.identity:
                 return known
@@ -202,8 +239,14 @@ class Catalogue:
 
 
 def _targets(model: PlannedModel, versions: Mapping[Key, LoadedVersion]) -> ModelTargets[LoadedVersion]:
-    loaded = {planned.version: versions[model.name, planned.version] for planned in model.versions}
-    return ModelTargets(loaded, model.labels)
+    loaded = {
+        planned.version: versions[model.name, planned.version]
+        for planned in model.versions
+        if (model.name, planned.version) in versions
+    }
+    return ModelTargets(
+        loaded, model.labels, frozenset(planned.version for planned in model.versions) - loaded.keys()
+    )
 
 
 def catalogue_of(

@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from rapide.server.channel import Channel
-from rapide.server.control import Apply, Committed, Described, Failed, Failure, Order, Prepared, Report
+from rapide.server.control import (
+    Apply,
+    Committed,
+    Described,
+    Failed,
+    Failure,
+    Order,
+    Prepared,
+    Report,
+    VersionFailure,
+)
 
 _EXIT_TIMEOUT_S = 10.0
 """From the end of its channel to the end of the process; beyond it, something hangs."""
@@ -39,6 +49,10 @@ class Child:
         self.member = False
         self.serving_since_s: float | None = None
         self.failure: Failure | None = None
+        self.lacking: list[VersionFailure] = []
+        """What the others serve and this one could not load."""
+        self.prepared_without: list[VersionFailure] = []
+        """The same of the state that it prepared last, once that is committed."""
         self._channel = channel
         self._awaited: tuple[type[Report], int | None, asyncio.Future[Report | None]] | None = None
         self.gone = False

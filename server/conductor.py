@@ -144,7 +144,7 @@ class Conductor:
         step = with_one_more(goal, served) if self._one_by_one else goal
         state = self._state(before, step, snapshot)
         self._tell(self._broken.problems(snapshot))
-        if state == before and self._crew.current is not None:
+        if state == before and self._crew.current is not None and not self._crew.lacking:
             self._settled = True
             return True
         agreement = await self._crew.agree(state)
@@ -198,6 +198,9 @@ class Conductor:
             raise _no_such_model(change.name, snapshot)
         goal = ServingPlan(tuple(models[name] for name in sorted(models)))
         await self._demand(self._state(self.state, goal, snapshot), goal)
+        lacking = [bad for bad in self._crew.lacking if isinstance(change, LoadModel) and bad.model == change.name]
+        if lacking:
+            raise BrokenVersion(f"some workers cannot load {Agreement(versions=tuple(lacking))}.")
         self._say_changes(served, goal)
         self._explicit = frozenset(models)
 
@@ -214,7 +217,7 @@ class Conductor:
 
     async def _demand(self, state: ServerState, goal: ServingPlan | None = None) -> None:
         """Agrees on ``state`` or raises why not."""
-        if state == self.state:
+        if state == self.state and not self._crew.lacking:
             return
         agreement = await self._crew.agree(state)
         if agreement.agreed:

@@ -153,8 +153,12 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
+    """``is_in_force``: others serve the state already, and the worker is to join them. What it cannot have of it,
+    such as a version whose files were damaged since, it reports and goes without."""
+
     round: int
     state: ServerState
+    is_in_force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,9 @@ class Prepared:
     versions: list[VersionFailure] = field(default_factory=list)
     failure: Failure | None = None
     """What is wrong with the rest of the state, such as a region that cannot be opened."""
+    lacking: list[VersionFailure] = field(default_factory=list)
+    """Versions that others serve and this worker will not, since it started too late to load them. They prevent
+    no Commit: it answers Unavailable for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ yet that they could have missed; a later one first prepares the state in force a
 the lock that also guards agreements, so it cannot miss one. Invariants:
 
 - the members that serve all serve ``current``: a member that cannot say that it committed is killed;
-- a state becomes ``current`` only after every member prepared it.
+- a state becomes ``current`` only after every member prepared it;
+- what has become impossible to load since then never keeps a worker from joining: it joins without (*lacks* it),
+  unless it could load nothing at all, and tries again with every later agreement.
 
 Time and processes come in as parameters (``clock``, ``launch``), so that tests decide both.
 """
@@ -105,6 +107,11 @@ class Crew:
     @property
     def members(self) -> list[Child]:
         return [child for child in self.workers.values() if child.member and not child.gone]
+
+    @property
+    def lacking(self) -> list[VersionFailure]:
+        """What is in force and some members could not load."""
+        return [bad for child in self.members for bad in child.lacking]
 
     def start(self) -> None:
         self._keepers = [asyncio.create_task(self._keep(order)) for order in self._orders]
@@ -206,8 +213,9 @@ class Crew:
                     worker.member = True
                     self._has_come(worker.slot)
                     return
-            agreement = await self._prepare(worker, *in_force, self._start_timeout_s)
+            agreement = await self._prepare(worker, *in_force, self._start_timeout_s, is_in_force=True)
             async with self.changing:
+                agreement = self._worth_joining(worker, agreement, in_force[1])
                 if not agreement.agreed:
                     self._refuse(worker, agreement)
                     return
@@ -219,8 +227,18 @@ class Crew:
                     logger.info("worker %d (pid %d) has joined", worker.slot, worker.process.pid)
                     return
 
+    def _worth_joining(self, worker: Child, agreement: Agreement, state: ServerState) -> Agreement:
+        """Whether one that lacks something is better than none. Not if it has nothing to answer with: it would
+        only fail requests that the others can answer. Nor if it is the first after all have died: then a new
+        start from the repository finds the next best versions."""
+        lacking = worker.prepared_without
+        planned = sum(len(model["versions"]) for model in state.plan["models"]) if lacking else 0
+        if agreement.agreed and lacking and (len(lacking) >= planned or not self.serving):
+            return Agreement(versions=tuple(lacking))
+        return agreement
+
     def _refuse(self, worker: Child, agreement: Agreement) -> None:
-        """A worker that cannot load what the others serve must not take requests."""
+        """A worker that can load nothing of what the others serve must not take requests."""
         if not self.serving:
             self.current = None
             worker.member = True
@@ -229,20 +247,27 @@ class Crew:
             return
         reason = str(agreement)
         worker.failure = worker.failure or Failure(
-            "BrokenVersion", f"it cannot load what is being served: {reason}"
+            "BrokenVersion", f"it can load nothing of what is being served: {reason}"
         )
         worker.kill()
 
     async def _prepare(
-        self, worker: Child, round_: int, state: ServerState, timeout_s: float | None = None
+        self,
+        worker: Child,
+        round_: int,
+        state: ServerState,
+        timeout_s: float | None = None,
+        *,
+        is_in_force: bool = False,
     ) -> Agreement:
         timeout_s = timeout_s or self._prepare_timeout_s
         try:
-            report = await worker.ask(Prepare(round_, state), Prepared, timeout_s, round_)
+            report = await worker.ask(Prepare(round_, state, is_in_force), Prepared, timeout_s, round_)
         except TimeoutError:
             return Agreement(lost=f"worker {worker.slot} was not ready within {timeout_s:g} s")
         if not isinstance(report, Prepared):
             return Agreement(lost=f"worker {worker.slot} died while preparing")
+        worker.prepared_without = report.lacking
         agreed = not report.versions and report.failure is None
         return Agreement(agreed, tuple(report.versions), report.failure)
 
@@ -255,6 +280,7 @@ class Crew:
             return
         if report is not None and worker.serving_since_s is None:
             worker.serving_since_s = self._clock()
+        _say_lacking(worker)
         if len(self.serving) == len(self._orders):
             self._reserve.refill()
 
@@ -278,3 +304,13 @@ class Crew:
             "replacing it now" if not delay_s else f"next attempt in {delay_s:g} s",
         )
         return delay_s
+
+
+def _say_lacking(worker: Child) -> None:
+    """Takes over what a worker lacks after a commit, and logs what changed."""
+    before, worker.lacking = worker.lacking, worker.prepared_without
+    for bad in worker.lacking:
+        if bad not in before:
+            logger.error("worker %d serves without %s/%d: %s", worker.slot, bad.model, bad.version, bad.reason)
+    if before and not worker.lacking:
+        logger.info("worker %d serves everything again", worker.slot)

@@ -18,7 +18,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from rapide.server.errors import InvalidRequest, NotFound, Unavailable
 from rapide.server.repository.activations import LabelTarget
-from rapide.server.repository.labels import shares
+from rapide.server.repository.labels import REMAINDER_LABEL, shares
 
 T = TypeVar("T")
 _SHOWN: Final = 8
@@ -39,6 +39,8 @@ class ModelTargets(Generic[T]):
 
     versions: Mapping[int, T]
     labels: Mapping[str, LabelTarget]
+    lacking: frozenset[int] = frozenset()
+    """Versions that other workers serve and this one could not load: another must not answer in their place."""
 
 
 class Router(Generic[T]):
@@ -85,15 +87,18 @@ class _Model(Generic[T]):
     def __init__(self, name: str, targets: ModelTargets[T]) -> None:
         self.targets = targets
         self._name = name
+        self._lacking = {str(version) for version in targets.lacking}
         self._versions = {str(version): Route(target, "") for version, target in targets.versions.items()}
         self._labels = {
             label: Route(targets.versions[meant.version], label)
             for label, meant in targets.labels.items()
             if meant.version in targets.versions
         }
-        self._shares = shares(targets.labels, targets.versions)
+        # Without a ``stable``, the highest version has the remainder: also where it could not be loaded.
+        is_by_height = REMAINDER_LABEL not in targets.labels
+        self._shares = shares(targets.labels, {*targets.versions, *(targets.lacking if is_by_height else ())})
         self._routes = [
-            self._labels.get(share.label) if share.label else self._versions[str(share.version)]
+            self._labels.get(share.label) if share.label else self._versions.get(str(share.version))
             for share in self._shares
         ]
         self._ends = list(accumulate(share.percent / 100.0 for share in self._shares))[:-1]
@@ -101,6 +106,8 @@ class _Model(Generic[T]):
 
     def by_version(self, version: str) -> Route[T]:
         route = self._versions.get(version)
+        if route is None and version in self._lacking:
+            raise Unavailable(f"version {version} of model {self._name!r} could not be loaded by this worker")
         if route is None:
             raise NotFound(
                 f"model {self._name!r} has no version {version[:32]!r} here.",
@@ -128,7 +135,10 @@ class _Model(Generic[T]):
         index = 0
         if self._ends:
             index = bisect_right(self._ends, place(self._name, user_key) if user_key else random)
-        return self._routes[index] or self.by_label(self._shares[index].label)
+        share = self._shares[index]
+        return self._routes[index] or (
+            self.by_label(share.label) if share.label else self.by_version(str(share.version))
+        )
 
 
 def place(model: str, user_key: str) -> float:

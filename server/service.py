@@ -184,16 +184,19 @@ class InferenceService:
 
     # From one state of all workers to the next. The catalogue has its own part in each step.
 
-    def prepare(self, state: ServerState) -> None:
-        """Makes sure that ``commit`` will succeed. Raises RapideError, and then nothing has changed."""
+    def prepare(self, state: ServerState, *, is_in_force: bool = False) -> None:
+        """Makes sure that ``commit`` will succeed. Raises RapideError, and then nothing has changed.
+        ``is_in_force``: as in ``control.Prepare``."""
         self._telemetry.check(state.trace, state.log)
-        self.shared_memory.prepare(state.regions)
+        self.shared_memory.prepare(state.regions, is_in_force=is_in_force)
 
     def commit(self, state: ServerState) -> None:
         """Switches to what was prepared, after the catalogue has; the first time, the server becomes ready."""
         self.shared_memory.commit()
         self._telemetry.apply(state.trace, state.log)
-        self._telemetry.scalar("rapide_repository_problems").set(len(state.problems))
+        known = {(problem["model"], problem["version"]) for problem in state.problems}
+        lacking = self._catalogue.lacked - known
+        self._telemetry.scalar("rapide_repository_problems").set(len(state.problems) + len(lacking))
         self.inspection.serve(state.problems, state.available)
 
     def abort(self) -> None:

@@ -6,11 +6,14 @@ mapping beyond the end kills the process (SIGBUS) while a read merely comes back
 ``memcpy`` costs.
 
 Every worker must know the same regions, so they are part of the state that the supervisor hands out:
-``prepare`` opens what is new (and refuses it as a whole), ``commit`` switches, ``abort`` forgets.
+``prepare`` opens what is new (and refuses it as a whole), ``commit`` switches, ``abort`` forgets. A worker that
+starts later may find objects gone whose regions the others still hold open, since any client may unlink them: it
+keeps those as *dead* regions, which are errors to use: one client's clean-up must not keep workers from starting.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -20,6 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rapide.server.errors import Conflict, InvalidRequest, NotFound, TooLarge
+
+_log = logging.getLogger(__name__)
 
 SHARED_MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - the objects' place, not a temporary file of ours
 MAX_NAME_CHARS: Final = 255
@@ -34,13 +39,17 @@ _KEY: Final = re.compile(r"/?[^/\0]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A registered part of a shared-memory object; ``descriptor`` is open as long as the region is registered."""
+    """A registered part of a shared-memory object; ``descriptor`` is open as long as the region is registered.
+
+    A dead region has no descriptor (-1), and says ``why_dead``.
+    """
 
     name: str
     key: str
     offset: int
     byte_size: int
     descriptor: int
+    why_dead: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As Triton's status call describes it."""
@@ -69,7 +78,7 @@ class SharedMemory:
     def read(self, name: str, offset: int, byte_size: int) -> memoryview:
         """``byte_size`` bytes from ``offset`` within the region.
 
-        Raises NotFound for an unknown region, InvalidRequest beyond its bounds or when the object has shrunk,
+        Raises NotFound for an unknown or dead region, InvalidRequest beyond its bounds or when it has shrunk,
         TooLarge above MAX_READ_BYTES.
         """
         region = self._slice(name, offset, byte_size)
@@ -83,7 +92,7 @@ class SharedMemory:
     def write(self, name: str, offset: int, data: bytes | memoryview, room_bytes: int) -> None:
         """Puts ``data`` at ``offset`` within the region, of which the caller may use ``room_bytes``.
 
-        Raises NotFound for an unknown region, InvalidRequest beyond the bounds or when the object has shrunk.
+        Raises NotFound for an unknown or dead region, InvalidRequest beyond the bounds or when it has shrunk.
         """
         region = self._slice(name, offset, room_bytes)
         if len(data) > room_bytes:
@@ -94,9 +103,9 @@ class SharedMemory:
             raise InvalidRequest(f"shared-memory region {name!r} has become smaller than when it was registered")
         os.pwrite(region.descriptor, data, region.offset + offset)
 
-    def prepare(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    def prepare(self, wanted: Mapping[str, Mapping[str, Any]], *, is_in_force: bool = False) -> None:
         """Opens what ``wanted`` (name → key, offset, byte_size) has and this process lacks; nothing is visible
-        yet.
+        yet. What ``is_in_force`` in other workers already and cannot be opened here any more is dead here.
 
         Raises InvalidRequest or NotFound, and then nothing has changed.
         """
@@ -106,7 +115,7 @@ class SharedMemory:
         prepared: dict[str, Region] = {}
         try:
             for name, given in wanted.items():
-                prepared[name] = self._kept(name, given) or self._open(name, given)
+                prepared[name] = self._kept(name, given) or self._open_or_bury(name, given, is_in_force)
         except BaseException:
             self._close(prepared, but=self._regions)
             raise
@@ -144,6 +153,11 @@ class SharedMemory:
                 f"bytes {offset} to {offset + byte_size} are outside shared-memory region {name!r}, "
                 f"which has {region.byte_size} bytes"
             )
+        if region.why_dead:
+            raise NotFound(
+                f"shared-memory region {name!r} cannot be used: {region.why_dead}",
+                hint="Unregister the region, and register it again with an object that exists.",
+            )
         return region
 
     def _kept(self, name: str, given: Mapping[str, Any]) -> Region | None:
@@ -153,6 +167,16 @@ class SharedMemory:
         ):
             return region
         return None
+
+    def _open_or_bury(self, name: str, given: Mapping[str, Any], is_in_force: bool) -> Region:
+        try:
+            return self._open(name, given)
+        except (InvalidRequest, NotFound) as error:
+            if not is_in_force:
+                raise
+            why = error.message.rstrip(".")
+            _log.warning("shared-memory region %r is registered but cannot be used: %s", name, why)
+            return Region(name, str(given["key"]), int(given["offset"]), int(given["byte_size"]), -1, why)
 
     def _open(self, name: str, given: Mapping[str, Any]) -> Region:
         key, offset, byte_size = str(given["key"]), int(given["offset"]), int(given["byte_size"])
@@ -191,5 +215,5 @@ class SharedMemory:
     def _close(regions: Mapping[str, Region], *, but: Mapping[str, Region]) -> None:
         kept = {region.descriptor for region in but.values()}
         for region in regions.values():
-            if region.descriptor not in kept:
+            if not region.why_dead and region.descriptor not in kept:
                 os.close(region.descriptor)

@@ -86,7 +86,7 @@ class Served(Protocol):
 
     def start(self) -> None: ...
 
-    async def prepare(self, round_: int, state: ServerState) -> Prepared: ...
+    async def prepare(self, round_: int, state: ServerState, *, is_in_force: bool) -> Prepared: ...
 
     def commit(self, round_: int, state: ServerState) -> None: ...
 
@@ -162,7 +162,7 @@ class Worker:
         self._abort()
         self._pending = order.round, order.state
         try:
-            report = await self._app.prepare(order.round, order.state)
+            report = await self._app.prepare(order.round, order.state, is_in_force=order.is_in_force)
         except RapideError as error:
             report = Prepared(order.round, [], Failure.of(error))
         except Exception as error:

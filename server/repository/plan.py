@@ -62,8 +62,11 @@ class PlannedVersion:
         Raises BrokenVersion where the manifest is unreadable, or no longer the one that was planned.
         """
         path = Path(self.path)
+        _check_there(path)
         manifest = read_manifest(path.parent) if self.digest is not None else None
         found = manifest.digest if manifest else None
+        if found is None and self.digest is not None:
+            raise BrokenVersion(f"{self.model}/{self.version}: its manifest is gone from {path.parent}")
         if found != self.digest:
             raise BrokenVersion(
                 f"{self.model}/{self.version} was planned as {self.digest}; its manifest says {found}"
@@ -151,3 +154,10 @@ def _planned(model: ModelEntry, versions: tuple[int, ...]) -> PlannedModel:
         ),
         labels=dict(model.labels),
     )
+
+
+def _check_there(path: Path) -> None:
+    """Raises BrokenVersion, naming the outermost thing that is gone, where nothing is at ``path`` any more."""
+    if not path.exists():
+        gone = next((folder for folder in reversed(path.parents) if not folder.exists()), path)
+        raise BrokenVersion(f"{gone} is gone" + ("" if gone == path else ", and everything in it"))

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -38,6 +39,7 @@ from tests.integration.server_process import (
     owner_of,
     running,
 )
+from tests.versions import publish_version
 
 pytestmark = pytest.mark.integration
 TWO = ("--workers", "2")
@@ -409,3 +411,58 @@ def test_nothing_is_left_behind(constant: Path) -> None:
 def _mapped_state_folders(pid: int) -> set[Path]:
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return {Path(line.split()[-1]).parent for line in lines if "rapide-state-" in line}
+
+
+# What became impossible to load.
+
+
+def kill_one(server: RapideServer) -> None:
+    """Kills a worker that serves, and waits until another has taken its place."""
+    connection = http.client.HTTPConnection(*server.http_address, timeout=60)
+    assert call_on(connection, "GET", "/v2/health/live")[0] == 200
+    joined = server.errors.count("has joined")
+    os.kill(owner_of(connection, server.children), signal.SIGKILL)
+    connection.close()
+    eventually(lambda: server.errors.count("has joined") > joined, "the worker is replaced")
+
+
+def test_an_unlinked_region_keeps_no_worker_from_being_replaced(constant: Path) -> None:
+    with (
+        running(constant, *TWO, "--shared-memory") as server,
+        tempfile.NamedTemporaryFile(dir="/dev/shm") as region,
+    ):
+        region.write(bytes(64))
+        region.flush()
+        wanted = {"key": Path(region.name).name, "offset": 0, "byte_size": 64}
+        path = "/v2/systemsharedmemory/region/r"
+        assert call(server.http_address, "POST", f"{path}/register", wanted)[0] == 200
+        os.unlink(region.name)
+        kill_one(server)
+        assert {json.loads(answer)[0] for answer in asks(server, "/v2/models/m/infer", "POST")} == {200}
+        assert call(server.http_address, "POST", f"{path}/unregister")[0] == 200
+        Path(region.name).touch()
+
+
+def test_a_damaged_version_keeps_no_worker_from_being_replaced(tmp_path: Path) -> None:
+    for name in ("m", "other"):
+        publish_version(tmp_path, name, models.constant(1.0))
+    with running(tmp_path, *TWO, "--poll-interval-s", "0.1") as server:
+        path = tmp_path / "m" / "1" / "model.onnx"
+        path.chmod(0o644)
+        content = path.read_bytes()
+        path.write_bytes(b"x" * len(content))
+        kill_one(server)
+        assert "serves without m/1: model.onnx was changed after publishing" in server.errors
+        assert {json.loads(answer)[0] for answer in asks(server, "/v2/models/other/infer", "POST")} == {200}
+        eventually(
+            lambda: {json.loads(answer)[0] for answer in asks(server, "/v2/models/m/infer", "POST")} == {200, 503},
+            "one answers",
+        )
+        eventually(
+            lambda: "was changed after" in "".join(asks(server, "/v2/repository/index", "POST")),
+            "the index says it",
+        )
+        assert "rapide_repository_problems 1" in call(server.metrics_address, "GET", "/metrics")[2]
+        path.write_bytes(content)
+        eventually(lambda: "serves everything again" in server.errors, "the file was mended")
+        assert {json.loads(answer)[0] for answer in asks(server, "/v2/models/m/infer", "POST")} == {200}

@@ -271,3 +271,65 @@ async def test_close_finishes_everything(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             await ask(catalogue)
     telemetry.close()
+
+
+def damage(root: Path, version: int) -> bytes:
+    """Overwrites a published file in place; gives what it held."""
+    path = root / "m" / str(version) / "model.onnx"
+    os.chmod(path, 0o644)
+    content = path.read_bytes()
+    path.write_bytes(b"x" * len(content))
+    return content
+
+
+async def test_what_is_in_force_and_damaged_since_is_gone_without(catalogue: Catalogue, tmp_path: Path) -> None:
+    for value in (1, 2):
+        publish_version(tmp_path, "m", models.constant(value))
+    set_labels(tmp_path, "m", "old=1", "new=2")
+    planned = plan_of(tmp_path)
+    content = damage(tmp_path, 2)
+    assert [bad.version for bad in await catalogue.prepare(1, planned)] == [2], "a new plan is refused"
+    catalogue.abort(1)
+
+    assert await catalogue.prepare(2, planned, is_in_force=True) == []
+    (lacking,) = catalogue.lacking(2)
+    assert (lacking.model, lacking.version) == ("m", 2)
+    catalogue.commit(2)
+    assert states(catalogue) == {("m", 1): "ready", ("m", 2): "broken"}
+    assert catalogue.lacked == {("m", 2)}
+    assert await ask(catalogue, version="1") == await ask(catalogue, label="old") == 1
+    for route in ({}, {"version": "2"}, {"label": "new"}):
+        with pytest.raises(Unavailable):
+            await ask(catalogue, **route)
+
+    assert await catalogue.prepare(3, planned) == [], "nor does it stand in the way of later plans"
+    catalogue.commit(3)
+    assert catalogue.lacked == {("m", 2)}
+    (tmp_path / "m" / "2" / "model.onnx").write_bytes(content)
+    assert await catalogue.prepare(4, planned) == []
+    catalogue.commit(4)
+    assert catalogue.lacked == set()
+    assert await ask(catalogue) == 2
+
+
+async def test_a_repository_that_is_gone_is_called_so(catalogue: Catalogue, tmp_path: Path) -> None:
+    publish_version(tmp_path / "models", "m", models.constant(1))
+    planned = plan_of(tmp_path / "models")
+    (tmp_path / "models").rename(tmp_path / "elsewhere")
+    (failure,) = await catalogue.prepare(1, planned)
+    assert failure.reason == f"{tmp_path / 'models'} is gone, and everything in it"
+
+
+async def test_with_a_stable_label_what_is_lacking_fails_only_who_asks_for_it(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    for value in (1, 2):
+        publish_version(tmp_path, "m", models.constant(value))
+    set_labels(tmp_path, "m", "stable=1", "canary=2:50%")
+    planned = plan_of(tmp_path)
+    damage(tmp_path, 2)
+    assert await catalogue.prepare(1, planned, is_in_force=True) == []
+    catalogue.commit(1)
+    assert [catalogue.router.resolve("m", random=point).label for point in (0.0, 0.9)] == ["stable", "stable"]
+    with pytest.raises(Unavailable, match="means version 2, which is not loaded"):
+        catalogue.router.resolve("m", label="canary")

@@ -399,3 +399,27 @@ async def test_a_failure_that_no_version_is_to_blame_for_keeps_its_class(tmp_pat
         with pytest.raises(NotFound, match="no object /key"):
             await on.conductor.apply(RegisterRegion("r", "/key", 0, 64))
         assert on.conductor.state.regions == {}
+
+
+async def test_what_a_worker_lacks_is_tried_again_when_the_repository_changes_or_somebody_asks(
+    tmp_path: Path,
+) -> None:
+    lacking = [VersionFailure("a", 1, "model.onnx was changed after publishing")]
+    publish(tmp_path, "a", 1)
+    publish(tmp_path, "b", 1)
+    async with stage(tmp_path, willing, control="explicit", load=("*",)) as on:
+        await on.conductor.first()
+        replacement = on.host.workers[0]
+        replacement.behaviour = lambda worker, order: Prepared(order.round, lacking=lacking)
+        await on.conductor.apply(RegisterRegion("r", "/key", 0, 64))
+        assert on.crew.lacking == lacking
+        with pytest.raises(BrokenVersion, match=r"some workers cannot load a/1: model\.onnx was changed"):
+            await on.conductor.apply(LoadModel("a"))
+        rounds = len(replacement.served)
+        await on.conductor.follow(forced=True)
+        assert len(replacement.served) == rounds + 1
+        await on.conductor.follow()
+        assert len(replacement.served) == rounds + 1, "not again and again"
+        replacement.behaviour = willing
+        await on.conductor.apply(LoadModel("a"))
+        assert on.crew.lacking == []

@@ -167,6 +167,58 @@ async def test_a_worker_that_cannot_load_what_others_serve_takes_no_requests() -
         assert host.workers[3].served == [ONE]
 
 
+BOTH = ServerState({"models": [{"name": "a", "versions": [{}, {}]}]})
+LACKING = [VersionFailure("a", 3, "model.onnx was changed after publishing")]
+
+
+def lacking(worker: FakeWorker, order: Prepare) -> Prepared:
+    return Prepared(order.round, lacking=LACKING)
+
+
+async def test_a_worker_that_lacks_something_joins_and_tries_again_later(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    host = FakeHost(willing, willing, lacking)
+    async with running(host) as crew:
+        await agree(crew, BOTH)
+        assert not any(order.is_in_force for order in host.workers[0].heard if isinstance(order, Prepare))
+        host.workers[0].kill()
+        await until(lambda: len(host.workers) == 3 and len(crew.serving) == 2)
+        assert [order.is_in_force for order in host.workers[2].heard if isinstance(order, Prepare)] == [True]
+        assert host.workers[2].served == [BOTH]
+        assert crew.lacking == LACKING
+        assert "worker 0 serves without a/3: model.onnx was changed after publishing" in caplog.text
+        assert (await agree(crew, TWO)).agreed
+        assert crew.lacking == LACKING
+        host.workers[2].behaviour = willing
+        assert (await agree(crew, BOTH)).agreed
+        assert crew.lacking == []
+        assert "worker 0 serves everything again" in caplog.text
+        assert caplog.text.count("serves without") == 1
+
+
+async def test_a_worker_that_lacks_everything_would_only_fail_requests() -> None:
+    def lacking_all(worker: FakeWorker, order: Prepare) -> Prepared:
+        return Prepared(order.round, lacking=[VersionFailure("a", version, "gone") for version in (1, 2)])
+
+    host = FakeHost(willing, willing, lacking_all)
+    async with running(host) as crew:
+        await agree(crew, BOTH)
+        host.workers[0].kill()
+        await until(lambda: len(host.workers) == 4 and len(crew.serving) == 2)
+        assert host.workers[2].served == []
+
+
+async def test_the_first_of_all_replacements_does_not_settle_for_less() -> None:
+    host = FakeHost(willing, lacking)
+    async with running(host, 1) as crew:
+        lost = asyncio.Event()
+        crew.on_lost_state = lost.set
+        await agree(crew, BOTH)
+        host.workers[0].kill()
+        await asyncio.wait_for(lost.wait(), 5)
+        assert crew.current is None, "the repository may have a next best version"
+
+
 async def test_when_nobody_can_load_the_state_in_force_any_more_it_is_given_up() -> None:
     host = FakeHost(willing, refusing)
     async with running(host, 1) as crew:

@@ -211,3 +211,30 @@ def test_a_sparse_giant_is_not_read_into_memory(memory: SharedMemory, folder: Pa
 
     with pytest.raises(TooLarge, match=f"at most {MAX_READ_BYTES}"):
         memory.read("a", 0, MAX_READ_BYTES + 1)
+
+
+def test_a_region_in_force_whose_object_is_gone_is_dead_and_no_obstacle(folder: Path) -> None:
+    wanted = {
+        "gone": {"key": "/gone", "offset": 0, "byte_size": 8},
+        "short": {"key": KEY, "offset": 0, "byte_size": 65},
+        "well": {"key": KEY, "offset": 0, "byte_size": 64},
+    }
+    memory = SharedMemory(folder)
+    with pytest.raises(NotFound, match="no shared-memory object '/gone'"):
+        memory.prepare(wanted)
+    memory.prepare(wanted, is_in_force=True)
+    memory.commit()
+    assert bytes(memory.read("well", 0, 64)) == CONTENT
+    assert memory.status("gone")["gone"].to_json() == {"name": "gone", **wanted["gone"]}
+    with pytest.raises(NotFound, match="'gone' cannot be used: there is no shared-memory object '/gone'"):
+        memory.read("gone", 0, 8)
+    with pytest.raises(NotFound, match=r"'short' cannot be used: .* has 64 bytes"):
+        memory.write("short", 0, b"x", 1)
+    memory.prepare({**wanted, "more": wanted["well"]})  # what is dead stays so and refuses no later change
+    memory.commit()
+    register(memory, well=(KEY, 0, 64))
+    with pytest.raises(NotFound, match="is not registered"):
+        memory.read("gone", 0, 8)
+    before = open_files()
+    memory.close()
+    assert open_files() == before - 1

@@ -54,8 +54,8 @@ class FakeRooms:
     def start(self) -> None:
         self.starting()
 
-    async def prepare(self, round_: int, state: ServerState) -> Prepared:
-        self.told.append(f"prepare {round_}")
+    async def prepare(self, round_: int, state: ServerState, *, is_in_force: bool) -> Prepared:
+        self.told.append(f"prepare {round_}" + (" in force" if is_in_force else ""))
         if round_ in self.held:
             await self.held[round_].wait()
         failures = self.preparing(round_)
@@ -142,6 +142,13 @@ async def test_the_doors_open_with_the_first_commit_only() -> None:
         assert await supervisor.ask(Commit(2)) == Committed(2)
         assert rooms.told == ["prepare 1", "commit 1 one", "open", "prepare 2", "commit 2 two"]
         assert await supervisor.ask(Describe()) == Described([ServedModel("m", [1], [])])
+
+
+async def test_a_worker_that_joins_others_is_told_that_they_serve_already() -> None:
+    rooms = FakeRooms()
+    async with working(rooms) as supervisor:
+        assert await supervisor.ask(Prepare(4, ONE, is_in_force=True)) == Prepared(4)
+        assert rooms.told == ["prepare 4 in force"]
 
 
 async def test_failures_are_reported_and_leave_the_worker_working() -> None:

@@ -100,5 +100,5 @@ def test_a_manifest_that_went_away_between_plan_and_load(tmp_path: Path) -> None
     (version,) = plan(open_repository(tmp_path).scan(), ALL).versions
     Path(version.path).parent.chmod(0o755)
     Path(version.path).with_name("manifest.json").unlink()
-    with pytest.raises(BrokenVersion, match=r"car-price/1 was planned as sha256:.*; its manifest says None"):
+    with pytest.raises(BrokenVersion, match="car-price/1: its manifest is gone from"):
         version.open()
