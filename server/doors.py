@@ -60,8 +60,9 @@ class Doors:
         if settings.one_port:
             await self._share(http_port, tls)
         else:
-            await self._http.start(http_port, tls=tls)
+            # Either says that the server is ready, so both ports listen before one answers: HTTP's does already.
             await self._grpc.start(settings.host, settings.grpc_port, tls=tls)
+            await self._http.start(http_port, tls=tls)
         if "http_socket" in unix:
             assert isinstance(self._http, HttpLaneServer)  # noqa: S101 - settings.check_together
             await self._http.start(unix["http_socket"])
