@@ -185,7 +185,7 @@ def attempt(data: bytes) -> None:
 
 def _kind(answer: Said) -> Said | str:
     """The answer; of a refusal only that it is one: which rule is broken first depends on where the cuts are."""
-    return "refused" if 400 <= answer.status < 500 else answer
+    return "refused" if 400 <= answer.status < 500 or answer.status == 505 else answer
 
 
 def grow(random: Random) -> bytes:
@@ -211,6 +211,8 @@ _URLS = (
     b"/later",
     b"/a%20b?x=1",
     b"http://x/abs",
+    b"http://x/now",
+    b"/now#a",
     b"*",
     b"/" + b"u" * 310,
     b"x:1",
@@ -235,7 +237,7 @@ def _request(random: Random) -> bytes:
         random.choice(_METHODS)
         + b" "
         + random.choice(_URLS)
-        + random.choice((b" HTTP/1.1",) * 9 + (b" HTTP/1.0",))
+        + random.choice((b" HTTP/1.1",) * 18 + (b" HTTP/1.0", b" HTTP/2.0"))
     ]
     if random.random() < 0.97:
         lines.append(b"Host: x")

@@ -265,10 +265,10 @@ PEERS = (
     ),
     Peer("streams going back", "grpc", repeated(opened(5) + opened(3), 1), goaway(ErrorCode(5))),
     Peer("garbage after the preface", "grpc", _garbage, count=20),
-    Peer("endless header", "http", repeated(b"x" * 1000, 100_000, POST + b"h: "), b" 413 "),
-    Peer("endless headers", "http", repeated(b"h: v\r\n", 100_000, POST), b" 413 "),
+    Peer("endless header", "http", repeated(b"x" * 1000, 100_000, POST + b"h: "), b" 431 "),
+    Peer("endless headers", "http", repeated(b"h: v\r\n", 100_000, POST), b" 431 "),
     Peer("endless chunk extension", "http", repeated(b"x" * 1000, 100_000, CHUNKED + b"1;"), b" 413 "),
-    Peer("endless trailers", "http", repeated(b"t: v\r\n", 100_000, CHUNKED + b"0\r\n"), b" 413 "),
+    Peer("endless trailers", "http", repeated(b"t: v\r\n", 100_000, CHUNKED + b"0\r\n"), b" 431 "),
     Peer("tiny chunks", "http", repeated(b"2\r\nab\r\n", 400_000, CHUNKED), is_ended=False),
     Peer(
         "oversize body", "http", repeated(b"x" * 1000, 10, POST + b"Content-Length: 99999999999\r\n\r\n"), b" 413 "

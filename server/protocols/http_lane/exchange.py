@@ -12,10 +12,10 @@ _SMALL_BYTES = 4096
 class Exchange:
     """A request as it is read, then its answer.
 
-    ``method`` and ``url`` are as sent; ``headers`` have lower-case names, a repeated one keeps its last value;
-    ``fields`` are all of them as sent. ``answer`` is None until there is one; ``closes``: the connection ends with
-    it. ``cancel`` stops the work when the caller goes away. ``silent_bytes`` were read since the parser last told
-    anything of the request.
+    ``method`` is as sent; ``url`` too, until the head is complete: then it is path and query. ``headers`` have
+    lower-case names, a repeated one keeps its last value; ``fields`` are all of them. ``answer`` is None until
+    there is one; ``closes``: the connection ends with it. ``cancel`` stops the work when the caller goes away.
+    ``silent_bytes`` were read since the parser last told anything of the request.
     """
 
     __slots__ = (
@@ -61,6 +61,12 @@ class Exchange:
     def told_bytes(self) -> int:
         """What the parser has told of the request so far."""
         return len(self.url) + self.header_bytes + self.body_bytes
+
+    def head_without_upgrade(self) -> bytes:
+        """The head as it was read, but for an Upgrade."""
+        lines = [b"%s: %s\r\n" % field for field in self.fields if field[0] != b"upgrade"]
+        first = b"%s %s HTTP/%s\r\n" % (self.method.encode("latin-1"), self.url, self.version.encode())
+        return b"".join((first, *lines, b"\r\n"))
 
     def add_body(self, piece: bytes) -> None:
         """More of the body."""

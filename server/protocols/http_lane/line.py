@@ -7,7 +7,7 @@ behind it leave in one write.
 
 Invariants. An exchange is answered once: its slot is filled once, and nothing is written for one that comes later
 while an earlier one waits. After an answer that closes, nothing is parsed or written any more. Once a request
-cannot be read, or asks for an upgrade, the connection is deaf: what comes later is nobody's.
+cannot be read, or is a CONNECT, the connection is deaf: what comes later is nobody's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from rapide.server.protocols.http_call import HttpReply
 from rapide.server.protocols.http_door import refusal
 from rapide.server.protocols.http_lane.asgi import AsgiCall
 from rapide.server.protocols.http_lane.exchange import Exchange
+from rapide.server.protocols.http_lane.head import check_head
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
+from rapide.server.protocols.http_lane.refusals import STATUS, HeadersTooLarge, TooSlow, UrlTooLong
 from rapide.server.protocols.http_lane.wire import CONTINUE, ReplyWriter
 from rapide.server.telemetry.connections import Connections, Uncounted
 
@@ -71,9 +73,11 @@ class HttpConnection(asyncio.Protocol):
         self._scheme = "http"
         self._idle_since_s = lane.clock()
         self._blocked_since_s: float | None = None
+        self._draining_since_s: float | None = None
         self._is_closing = False
         self._is_deaf = False
         self._finished_s: float | None = None
+        self._unheard_bytes = 0
         self._is_draining = False
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,15 +97,16 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_closing or self._is_deaf:
+            self._ignore(len(data))
             return
         exchange = self._reading
         told_bytes = 0 if exchange is None else exchange.told_bytes
         try:
-            self._parser.feed_data(data)
+            stopped_at = self._parse(data)
+            if stopped_at is not None:
+                self._parse_without_upgrade(memoryview(data)[stopped_at:])
             if exchange is not None and exchange is self._reading:
                 self._bound_silence(exchange, exchange.told_bytes == told_bytes, len(data))
-        except httptools.HttpParserUpgrade:
-            self._ends_with_upgrade()
         except RapideError as error:
             self._refuse(error)
         except httptools.HttpParserCallbackError as error:
@@ -118,11 +123,41 @@ class HttpConnection(asyncio.Protocol):
         if len(self._line) >= self.lane.options.max_pipelined:
             self._pause()
 
+    def _parse(self, data: bytes | memoryview) -> int | None:
+        """Where an Upgrade or a CONNECT stopped the parser, if one did."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            return cast("int", stop.args[0])
+        return None
+
+    def _parse_without_upgrade(self, rest: memoryview) -> None:
+        """Ignores an Upgrade, as a server may (RFC 9110, 7.8): what follows the head is a body as any other's.
+
+        The parser has stopped there, so a fresh one reads the head again, without the Upgrade.
+        """
+        while self._reading is not None:
+            head = self._reading.head_without_upgrade()
+            self._parser = httptools.HttpRequestParser(self)
+            if self._parse(head) is not None:
+                break  # a CONNECT stops without an Upgrade, too
+            stopped_at = self._parse(rest)
+            if stopped_at is None:
+                return
+            rest = rest[stopped_at:]
+        self._ends_with_connect()
+
+    def _ignore(self, size_bytes: int) -> None:
+        self._unheard_bytes += size_bytes
+        if self._unheard_bytes > self.lane.options.goodbye_bytes:
+            self.abort()
+
     def _bound_silence(self, exchange: Exchange, is_silent: bool, size_bytes: int) -> None:
         """The parser keeps an unfinished field to itself, and one without an end would be kept for ever."""
         exchange.silent_bytes = exchange.silent_bytes + size_bytes if is_silent else 0
         if exchange.silent_bytes > self.lane.options.max_header_bytes:
-            raise TooLarge(f"a part of the request is longer than {self.lane.options.max_header_bytes} bytes")
+            kind = TooLarge if exchange.is_headed else HeadersTooLarge
+            raise kind(f"a part of the request is longer than {self.lane.options.max_header_bytes} bytes")
 
     def eof_received(self) -> bool:
         # A client that closes looks like one that has only sent all; as other servers do, we take it to be gone.
@@ -133,6 +168,10 @@ class HttpConnection(asyncio.Protocol):
         self.lane.meter.closed()
         self._transport = None
         self._is_closing = True
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Nobody will be told the answers that are still to come."""
         for exchange in self._line:
             if exchange.cancel is not None:
                 exchange.cancel()
@@ -162,13 +201,14 @@ class HttpConnection(asyncio.Protocol):
     # -- the parser's side -------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._reading = Exchange(self.lane.clock())
+        again = self._reading  # a head that is read again without its Upgrade began when it did
+        self._reading = Exchange(self.lane.clock() if again is None else again.started_s)
 
     def on_url(self, url: bytes) -> None:
         exchange = self._now_reading()
         exchange.url += url
         if len(exchange.url) > self.lane.options.max_url_bytes:
-            raise TooLarge(f"the URL is longer than {self.lane.options.max_url_bytes} bytes")
+            raise UrlTooLong(f"the URL is longer than {self.lane.options.max_url_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         exchange = self._now_reading()
@@ -180,7 +220,9 @@ class HttpConnection(asyncio.Protocol):
             exchange.headers[name.decode("latin-1")] = value.decode("latin-1")
         options = self.lane.options
         if exchange.header_bytes > options.max_header_bytes or exchange.header_count > options.max_headers:
-            raise TooLarge(f"the headers exceed {options.max_header_bytes} bytes or {options.max_headers} fields")
+            raise HeadersTooLarge(
+                f"the headers exceed {options.max_header_bytes} bytes or {options.max_headers} fields"
+            )
 
     def on_headers_complete(self) -> None:
         exchange = self._now_reading()
@@ -188,10 +230,11 @@ class HttpConnection(asyncio.Protocol):
         exchange.version = self._parser.get_http_version()
         exchange.closes = self._is_draining or not self._parser.should_keep_alive()
         headers = exchange.headers
+        if "upgrade" in headers and self._parser.should_upgrade():
+            return  # _parse_without_upgrade comes next
         exchange.is_headed = True
         self._line.append(exchange)
-        if "host" not in headers and exchange.version == "1.1":
-            raise InvalidRequest("an HTTP/1.1 request needs a Host header (RFC 9112, section 3.2)")
+        check_head(exchange)
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self.lane.options.max_body_bytes:
             raise self._too_large()
@@ -207,6 +250,8 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         exchange = self._now_reading()
+        if not exchange.is_headed:
+            return  # its Upgrade stopped the parser
         exchange.is_complete = True
         self._reading = None
         if self._is_closing:
@@ -224,8 +269,8 @@ class HttpConnection(asyncio.Protocol):
             f"the request's body is larger than {self.lane.options.max_body_bytes} bytes, the limit here"
         )
 
-    def _ends_with_upgrade(self) -> None:
-        """An upgrade is not wanted here: its request is answered as any other, and is the connection's last."""
+    def _ends_with_connect(self) -> None:
+        """There are no tunnels here: a CONNECT is answered as any other request, and is the connection's last."""
         if self._line:
             self._line[-1].closes = True
         self._is_deaf = True
@@ -280,11 +325,14 @@ class HttpConnection(asyncio.Protocol):
     def _finish(self, transport: asyncio.Transport) -> None:
         """Ends the connection. A peer that may still be sending is let finish for a while, and not heard: closing
         on it would make TCP drop the answer that tells it why (RFC 9112, 9.6)."""
-        if self._is_deaf and transport.can_write_eof():
-            self._finished_s = self.lane.clock()
-            transport.write_eof()
-        else:
+        if not (self._is_deaf or self._line or self._reading is not None):
             transport.close()
+            return
+        self._reading = None
+        self._give_up()
+        self._finished_s = self.lane.clock()
+        if transport.can_write_eof():  # TLS cannot: there the answer says it
+            transport.write_eof()
 
     def _refuse(self, error: RapideError) -> None:
         """Answers what cannot be read, behind everything that was asked before, and ends the connection."""
@@ -297,7 +345,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_deaf = self._is_draining = True
         reply = refusal(error)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(reply.body))]
-        status = _REFUSAL_STATUS.get(type(error), reply.status)
+        status = STATUS.get(type(error), reply.status)
         self.answer(
             exchange,
             self.lane.writer.plain(status, headers, reply.body, self.lane.wall_clock(), closes=True),
@@ -338,15 +386,18 @@ class HttpConnection(asyncio.Protocol):
         options, transport = self.lane.options, self._transport
         if transport is None:
             return
-        if self._finished_s is not None:
-            if now_s - self._finished_s > options.goodbye_s:
-                transport.abort()
-        elif self._blocked_since_s is not None:
+        if self._blocked_since_s is not None:
             if now_s - self._blocked_since_s > options.blocked_s:
+                transport.abort()
+        elif self._finished_s is not None:
+            if now_s - self._finished_s > options.goodbye_s:
                 transport.abort()
         elif self._reading is not None:
             if now_s - self._reading.started_s > options.request_s:
-                self._refuse(_TooSlow(f"the request did not arrive within {options.request_s:g} s"))
+                self._refuse(TooSlow(f"the request did not arrive within {options.request_s:g} s"))
+                self._write()
+            elif self._draining_since_s is not None and now_s - self._draining_since_s > options.drain_request_s:
+                self._refuse(TooSlow("the server is stopping, and the request has not arrived"))
                 self._write()
         elif not self._line and now_s - self._idle_since_s > options.keep_alive_s:
             transport.close()
@@ -354,21 +405,15 @@ class HttpConnection(asyncio.Protocol):
     def drain(self) -> None:
         """Answers what was asked, then closes."""
         self._is_draining = True
+        self._draining_since_s = self.lane.clock()
         if self._line:
             self._line[-1].closes = True  # so that its answer, if it is yet to be made, tells the peer
-        elif self._reading is None and self._transport is not None:
+        elif self._reading is None and self._finished_s is None and self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-class _TooSlow(InvalidRequest):
-    """A request that takes too long to arrive (RFC 9110, 15.5.9)."""
-
-
-_REFUSAL_STATUS: dict[type[RapideError], int] = {_TooSlow: 408}
 
 
 def _address(name: Any) -> Any:

@@ -218,12 +218,80 @@ async def test_connections_that_end_with_their_answer(request_: bytes) -> None:
         assert await client.ended()
 
 
-async def test_an_upgrade_is_answered_as_an_ordinary_request() -> None:
+UPGRADE = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
+"""What the HttpClient of Java sends by default."""
+
+
+@pytest.mark.parametrize(
+    "upgrade", [UPGRADE, ("Connection: upgrade", "Upgrade: websocket, h2c")], ids=["h2c", "other"]
+)
+@pytest.mark.parametrize("cut", [1, 7, 1 << 20])
+async def test_an_upgrade_is_ignored_and_the_body_counts(cut: int, upgrade: tuple[str, ...]) -> None:
+    chunked = get("/two", "Transfer-Encoding: chunked", *upgrade, method="POST") + b"5\r\nhello\r\n0\r\n\r\n"
+    data = post(b"hello", *upgrade, path="/one") + chunked + get("/three", *upgrade) + get("/four")
     async with served() as run:
         client = await run.client()
-        client.send(get("/u", "Connection: Upgrade", "Upgrade: h2c"))
-        assert (await client.response())[0] == 200
+        for start in range(0, len(data), cut):
+            client.send(data[start : start + cut])
+            await asyncio.sleep(0)
+        answers = [await client.response() for _ in range(4)]
+        bodies = [json.loads(body) for _, _, body in answers]
+    assert [body["path"] for body in bodies] == ["/one", "/two", "/three", "/four"]
+    assert [body["body"] for body in bodies] == ["hello", "hello", "", ""]
+    assert not any("connection" in headers for _, headers, _ in answers)
+
+
+async def test_a_body_waits_for_its_continue_whatever_it_would_upgrade_to() -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(get("/e", "Content-Length: 5", "Expect: 100-continue", *UPGRADE, method="POST"))
+        async with asyncio.timeout(5):
+            assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"hello")
+        assert json.loads((await client.response())[2])["body"] == "hello"
+
+
+@pytest.mark.parametrize("more", [(), UPGRADE], ids=["plain", "with Upgrade"])
+async def test_a_connect_is_answered_and_the_last(more: tuple[str, ...]) -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(get("x:1", *more, method="CONNECT") + get("/tunnelled"))
+        assert (await client.response())[1]["connection"] == "close"
         assert await client.ended()
+    assert len(run.app.asked) == 1
+
+
+TARGETS = [
+    ("absolute", "http://there:8000/v2/a%20b?x=1", "/v2/a b", "x=1", b"there:8000"),
+    ("absolute, with a user", "https://me@there/a", "/a", "", b"there"),
+    ("absolute, without a path", "http://there", "/", "", b"there"),
+    ("absolute, with a query alone", "http://there?x=http://y/", "/", "x=http://y/", b"there"),
+    ("fragment", "/infer#a", "/infer", "", b"x"),
+    ("fragment after a query", "/infer?x=1#a?b", "/infer", "x=1", b"x"),
+    ("absolute, with a fragment", "http://there/infer#/b", "/infer", "", b"there"),
+    ("an address in the path", "/http://there/a", "/http://there/a", "", b"x"),
+    ("two slashes", "//there/a", "//there/a", "", b"x"),
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"), [row[1:] for row in TARGETS], ids=[row[0] for row in TARGETS]
+)
+async def test_targets_mean_their_path(target: str, path: str, query: str, host: bytes) -> None:
+    seen: list[bytes] = []
+
+    def fast(_connection: HttpConnection, exchange: Exchange) -> bool:
+        seen.append(exchange.url)
+        return False
+
+    async with served(fast=fast) as run:
+        client = await run.client()
+        client.send(get(target))
+        answer = json.loads((await client.response())[2])
+    assert (answer["path"], answer["query"]) == (path, query)
+    assert [value for name, value in run.app.asked[0]["headers"] if name == b"host"] == [host]
+    assert seen[0].startswith(b"/")
+    assert b"#" not in seen[0]
 
 
 REFUSED = [
@@ -234,9 +302,18 @@ REFUSED = [
     ("length and chunks", get("/", "Content-Length: 1", "Transfer-Encoding: chunked", method="POST"), 400),
     ("negative length", get("/", "Content-Length: -1", method="POST"), 400),
     ("bad chunk", get("/", "Transfer-Encoding: chunked", method="POST") + b"zz\r\n", 400),
-    ("long URL", get("/" + "a" * 9000), 413),
-    ("many headers", get("/", *[f"h{number}: 1" for number in range(101)]), 413),
-    ("large headers", get("/", "h: " + "x" * 40_000), 413),
+    ("two hosts", get("/", "Host: x"), 400),
+    ("two hosts and an Upgrade", get("/", "Host: y", *UPGRADE), 400),
+    (
+        "length and chunks and an Upgrade",
+        get("/", "Content-Length: 1", "Transfer-Encoding: chunked", *UPGRADE),
+        400,
+    ),
+    ("HTTP/2", get("/", version="2.0"), 505),
+    ("HTTP/0.9", get("/", version="0.9"), 505),
+    ("long URL", get("/" + "a" * 9000), 414),
+    ("many headers", get("/", *[f"h{number}: 1" for number in range(256)]), 431),
+    ("large headers", get("/", "h: " + "x" * 70_000), 431),
     ("declared too large", get("/", "Content-Length: 1001", method="POST"), 413),
     (
         "grown too large",
@@ -247,7 +324,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("data", "status"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-async def test_what_cannot_be_read_is_refused_after_what_could(data: bytes, status: int) -> None:
+async def test_what_cannot_be_read_is_refused_after_what_could(
+    data: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async with served(HttpLaneOptions(max_body_bytes=1000)) as run:
         client = await run.client()
         client.send(get("/before") + data)
@@ -257,12 +336,13 @@ async def test_what_cannot_be_read_is_refused_after_what_could(data: bytes, stat
         assert "error" in json.loads(body)
         assert headers["connection"] == "close"
         assert await client.ended()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 ENDLESS = [
-    ("URL", b"GET /", b"a", 413),
-    ("header name", b"GET / HTTP/1.1\r\nHost: x\r\n", b"h", 413),
-    ("header value", b"GET / HTTP/1.1\r\nHost: x\r\nh: ", b"v", 413),
+    ("URL", b"GET /", b"a", 414),
+    ("header name", b"GET / HTTP/1.1\r\nHost: x\r\n", b"h", 431),
+    ("header value", b"GET / HTTP/1.1\r\nHost: x\r\nh: ", b"v", 431),
     ("chunk extension", get("/", "Transfer-Encoding: chunked", method="POST") + b"1;", b"e", 413),
     ("trailer", get("/", "Transfer-Encoding: chunked", method="POST") + b"1\r\nx\r\n0\r\nt: ", b"v", 413),
 ]
@@ -305,6 +385,42 @@ async def test_a_refused_peer_that_never_ends_is_left() -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_what_proxies_pass_is_taken() -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(
+            get("/", *[f"h{number}: {'v' * 200}" for number in range(255)]) + get("/", "h: " + "x" * 65_000)
+        )
+        assert [(await client.response())[0] for _ in range(2)] == [200, 200]
+
+
+async def test_a_refused_peer_may_send_only_so_much_more() -> None:
+    async with served(HttpLaneOptions(goodbye_s=60.0, goodbye_bytes=100_000)) as run:
+        client = await run.client()
+        client.send(b"garbage\r\n\r\n")
+        assert (await client.response())[0] == 400
+        assert await client.ended()
+        (connection,) = run.server.connections
+        connection.data_received(b"x" * 100_000)
+        assert run.server.connections
+        connection.data_received(b"x")
+        async with asyncio.timeout(5):
+            while run.server.connections:
+                await asyncio.sleep(0)
+
+
+async def test_an_answer_that_ends_the_connection_survives_what_was_pipelined_behind_it() -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(get("/last") + get("/slow") + post(b"x" * 1000, path="/rest")[:-1])
+        assert (await client.response())[1]["connection"] == "close"
+        assert await client.ended()
+        assert run.server.connections, "a close here would be a reset"
+        await asyncio.wait_for(run.app.gone.wait(), 5)
+        client.send(b"x" * 1000)
+        await client.writer.drain()
+
+
 async def test_trailers_are_no_headers() -> None:
     async with served() as run:
         client = await run.client()
@@ -319,8 +435,8 @@ async def test_trailers_are_no_headers() -> None:
 async def test_many_trailers_are_refused() -> None:
     async with served() as run:
         client = await run.client()
-        client.send(get("/t", "Transfer-Encoding: chunked", method="POST") + b"0\r\n" + b"t: 1\r\n" * 200)
-        assert (await client.response())[0] == 413
+        client.send(get("/t", "Transfer-Encoding: chunked", method="POST") + b"0\r\n" + b"t: 1\r\n" * 300)
+        assert (await client.response())[0] == 431
 
 
 async def test_what_follows_a_refusal_is_nobodys() -> None:
@@ -418,6 +534,30 @@ async def test_stop_answers_a_request_that_is_still_arriving() -> None:
         status, headers, _ = await client.response()
         assert (status, headers["connection"]) == (200, "close")
         await asyncio.wait_for(stopping, 2)
+
+
+async def test_a_drain_waits_only_a_moment_for_a_request_that_does_not_arrive() -> None:
+    async with served(HttpLaneOptions(drain_request_s=5.0)) as run:
+        busy, stalled, unheaded = [await run.client() for _ in range(3)]
+        busy.send(get("/slow"))
+        stalled.send(post(b"0123456789")[:-4])
+        unheaded.send(get("/")[:-4])
+        async with asyncio.timeout(5):
+            while not run.app.asked or sum(bool(one._reading) for one in run.server.connections) < 2:
+                await asyncio.sleep(0)
+        connections = list(run.server.connections)
+        for connection in connections:
+            connection.drain()
+            connection.sweep(connection.lane.clock() + 4.0)
+        assert sum(bool(one._reading) for one in connections) == 2
+        for connection in connections:
+            connection.sweep(connection.lane.clock() + 6.0)
+        for client in (stalled, unheaded):
+            status, headers, _ = await client.response()
+            assert (status, headers["connection"]) == (408, "close")
+            assert await client.ended()
+        run.app.release.set()
+        assert (await busy.response())[0] == 200
 
 
 async def test_a_peer_that_does_not_read_is_not_read_and_then_left() -> None:
