@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,8 +64,30 @@ def _column(name: str, values: Any) -> pb.Column:
 def _values(column: pb.Column) -> list[Any]:
     kind = column.WhichOneof("kind")
     flat: list[Any] = list(getattr(column, kind).values) if kind else []
+    if kind == "floats":
+        flat = _shortened(flat)
     width = column.values_per_row
     values = [flat[start : start + width] for start in range(0, len(flat), width)] if width else flat
     for row in column.missing:
         values[row] = None
     return values
+
+
+def _shortened(values: list[float]) -> list[float]:
+    """A column of FP32 values with the digits that FP32 tells apart: 8328.222 for 8328.2216796875, as over HTTP.
+
+    The message holds all numbers as FP64. A column with any value that FP32 has not is FP64, and stays as it is.
+    """
+    if any(_as_fp32(value) != value for value in values if not math.isnan(value)):
+        return values
+    return [value if value.is_integer() else _shortest(value) for value in values]
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal that FP32 rounds to ``value``; nine digits always do (IEEE 754, 5.12.2)."""
+    candidates = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    return next((decimal for decimal in candidates if _as_fp32(decimal) == value), value)
+
+
+def _as_fp32(value: float) -> float:
+    return ctypes.c_float(value).value

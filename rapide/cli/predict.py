@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rapide.cli.prediction_clients import Answer, Question, connect
-from rapide.cli.rows import Table, read
+from rapide.cli.rows import Given, Table, read
 from rapide.server.errors import InvalidRequest
+from rapide.server.telemetry.request_ids import accepted_id
 
 EXAMPLES = """\
 examples:
@@ -17,6 +20,9 @@ examples:
   rapide predict grpc://localhost:8001 car-price cars.csv --json
   rapide predict http://localhost:8000 car-price - --label canary < cars.json
 """
+_NUMBERED = re.compile(r"(.*?)((?:(?<=\.)-)?\d+(?:\.\d+)?)")
+"""A name that ends in a number, which is a class (``probability.10``, ``probability.-1``, ``probability.2.0``)
+or a column."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,7 +54,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Prints predictions, returns 0. Raises RapideError with what the server says, or what to do about it."""
-    answer = _ask(args)
+    answer = _in_order(_ask(args))
     if args.json:
         print(json.dumps(_to_json(answer), ensure_ascii=False))
     else:
@@ -60,12 +66,34 @@ def run(args: argparse.Namespace) -> int:
 def _ask(args: argparse.Namespace) -> Answer:
     if args.timeout <= 0:
         raise InvalidRequest("--timeout must be above 0 seconds.")
+    if args.request_id and not accepted_id(args.request_id):
+        raise InvalidRequest(
+            f"--request-id: {args.request_id[:128]!r} cannot name a call.",
+            hint="Write 1 to 128 visible ASCII characters, without spaces.",
+        )
     client = connect(args.url)
     question = Question(args.model, args.version, args.label, args.user_key, args.request_id, args.timeout)
     given = read(args.rows)
+    if isinstance(given, Given) and given.empty:
+        raise InvalidRequest("no rows were given.", hint='Give at least one, such as \'{"make": "Ford"}\'.')
     if isinstance(given, Table):
         given = given.given(client.kinds(question))
     return client.predict(question, given)
+
+
+def _in_order(answer: Answer) -> Answer:
+    """With the columns in the order of their names: protobuf's maps, and so gRPC's answers, have none."""
+    rows = [
+        {name: row[name] for name in sorted(row, key=natural_key)} if isinstance(row, Mapping) else row
+        for row in answer.rows
+    ]
+    return replace(answer, rows=rows)
+
+
+def natural_key(name: str) -> tuple[bool, str, float, str]:
+    """Sorts names without a number at their end first, the others by what precedes the number, then by it."""
+    numbered = _NUMBERED.fullmatch(name)
+    return (True, numbered[1], float(numbered[2]), name) if numbered else (False, name, 0.0, name)
 
 
 def _to_json(answer: Answer) -> dict[str, Any]:

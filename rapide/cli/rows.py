@@ -38,6 +38,11 @@ class Given:
         """The body that ``:predict`` takes."""
         return {"instances": self.rows} if self.rows is not None else {"inputs": self.columns}
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no row. A lone value in place of a column's list is one."""
+        return not self.rows if self.rows is not None else not any(map(_is_given, (self.columns or {}).values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -63,7 +68,7 @@ def read(argument: str) -> Given | Table:
     if argument == "-":
         return _of_text(sys.stdin.read(), "standard input")
     if argument.lstrip()[:1] in {"{", "["}:
-        return _of_json(argument, "the rows")
+        return _of_json(argument, "the text of the rows")
     path = Path(argument)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -75,6 +80,10 @@ def read(argument: str) -> Given | Table:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{argument} cannot be read as text: {error}") from None
     return _of_csv(text, argument) if path.suffix.lower() == ".csv" else _of_text(text, argument)
+
+
+def _is_given(column: Any) -> bool:
+    return not isinstance(column, list) or bool(column)
 
 
 def _of_text(text: str, source: str) -> Given | Table:

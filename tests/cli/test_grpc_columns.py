@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from rapide.cli.grpc_columns import to_message, to_rows
 from rapide.cli.rows import Given
@@ -66,3 +69,33 @@ def test_an_answer_as_rows() -> None:
 
     assert [row["price"] for row in rows] == [1.5, None]
     assert [row["embedding"] for row in rows] == [[1, 2], [3, 4]]
+
+
+def answered(values: list[float]) -> list[float]:
+    rows = to_rows(pb.PredictResponse(columns={"x": pb.Column(floats=pb.Floats(values=values))}))
+    return [row["x"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([8328.2216796875], [8328.222]),
+        ([0.10000000149011612, -0.5, 1.401298464324817e-45, float("inf")], [0.1, -0.5, 1e-45, float("inf")]),
+        pytest.param([8328.2216796875, 0.1], [8328.2216796875, 0.1], id="0.1 is FP64: so is its column"),
+        pytest.param([123456792.0], [123456792.0], id="whole numbers stay exact"),
+        pytest.param([1e300], [1e300], id="beyond FP32"),
+    ],
+)
+def test_numbers_of_single_precision_have_their_own_digits(values: list[float], shown: list[float]) -> None:
+    assert answered(values) == shown
+
+
+@for_all(st.floats(width=32, allow_nan=False).filter(lambda value: not value.is_integer()))
+def test_shortened_numbers_are_the_same_number_in_single_precision(value: float) -> None:
+    [shown] = answered([value])
+    assert np.float32(shown) == np.float32(value)
+    assert shown == float(f"{shown:.9g}"), "nine digits are enough"
+
+
+def test_not_a_number_hides_no_other() -> None:
+    assert answered([float("nan"), 8328.2216796875])[1] == 8328.222

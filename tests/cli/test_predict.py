@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from rapide.cli.main import main
+from rapide.cli.predict import natural_key
 from rapide.cli.prediction_clients import HttpClient, connect
 from rapide.server.errors import InvalidRequest
 from rapide.server.repository.manifest import Feature, Prediction
@@ -40,6 +41,16 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors
             predictions=[Prediction("price", "price", None, "number")],
         )
     set_labels(folder / "models", "car-price", "stable=1", "canary=2")
+    publish_version(
+        folder / "models",
+        "digits",
+        models.linear(),
+        features=[Feature(name, "x", column, "number", required=True) for column, name in enumerate("abcd")],
+        predictions=[
+            Prediction(name, "y", column, "number")
+            for column, name in enumerate(("score.10", "bias.first", "score.2"))
+        ],
+    )
     models.repository(folder / "models", {"line": {1: models.linear()}})
     async with opened(folder / "models", folder / "state") as doors:
         yield doors
@@ -96,12 +107,16 @@ async def test_rows_without_names(doors: Doors, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("car-prize", FORD), "there is no model 'car-prize' here. Models here: car-price, line."),
+        (("car-prize", FORD), "there is no model 'car-prize' here. Models here: car-price, digits, line."),
         (("car-price", '{"fule": "petrol", "mileage": 5}'), "there is no feature 'fule'; did you mean 'fuel'?"),
         (("car-price", '{"fuel": "petrol", "mileage": "far"}'), "mileage: expected a number, got the text 'far'"),
         (("car-price", FORD, "--version", "9"), "model 'car-price' has no version '9' here. Versions here: 2, 1."),
         (("car-price", "cars.csv"), "there is no file 'cars.csv', and it is no JSON either."),
         (("car-price", FORD, "--timeout", "0"), "--timeout must be above 0 seconds."),
+        (("car-price", FORD, "--request-id", "a b"), "--request-id: 'a b' cannot name a call."),
+        (("car-price", FORD, "--request-id", "a b"), "Write 1 to 128 visible ASCII characters, without spaces."),
+        (("car-price", "[]"), "no rows were given."),
+        (("car-price", '{"fuel": [], "mileage": []}'), "no rows were given."),
     ],
 )
 async def test_mistakes_are_told_in_the_callers_terms(
@@ -113,6 +128,34 @@ async def test_mistakes_are_told_in_the_callers_terms(
     assert message in printed.err
     assert "Traceback" not in printed.err
     assert printed.out == ""
+
+
+async def test_columns_come_in_the_order_of_their_names(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(url, "digits", '{"a": 0, "b": 0, "c": 0, "d": 0}') == 0
+
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert names == ["bias.first", "score.2", "score.10"]
+
+
+async def test_both_protocols_print_the_same_digits(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(url, "car-price", '{"fuel": "petrol", "mileage": 8228.222}', "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)["predictions"] == [{"price": 8328.222}]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["label", "probability.0", "probability.1", "probability.2", "probability.10"],
+        ["probability.-1", "probability.1"],
+        ["probability.2.0", "probability.2.5", "probability.10.0"],
+        ["diagnosis", "probability.benign", "probability.malignant", "a1", "a2", "a10", "b1"],
+        ["x-1", "x-2", "x-10"],
+    ],
+)
+async def test_the_order_of_names(names: list[str]) -> None:
+    backwards = names[::-1]
+    assert sorted(backwards, key=natural_key) == names
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])

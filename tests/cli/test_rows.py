@@ -37,9 +37,27 @@ def test_what_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "empty"),
+    [
+        (Given(rows=[]), True),
+        (Given(columns={}), True),
+        (Given(columns={"x": [], "y": []}), True),
+        (Given(rows=[{}]), False),
+        (Given(columns={"x": [None]}), False),
+        (Given(columns={"x": 1}), False),
+    ],
+)
+def test_whether_there_is_a_row(given: Given, empty: bool) -> None:
+    assert given.empty is empty
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{make: Ford}", "is not JSON: Expecting property name enclosed in double quotes at line 1, column 2"),
+        (
+            "{make: Ford}",
+            "the text of the rows is not JSON: Expecting property name enclosed in double quotes at line 1",
+        ),
         ('{"make": "Ford"', "is not JSON"),
         ("[1, 2", "is not JSON"),
         ('{"a": 1}\nnonsense', "is not JSON"),
