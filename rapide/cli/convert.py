@@ -16,7 +16,6 @@ from rapide.converters.limits import GIB, Limits
 from rapide.converters.metric_names import METRIC_NAMES
 from rapide.converters.options import ConvertOptions
 from rapide.converters.sources.table import source_of
-from rapide.server.errors import RapideError
 
 EXAMPLES = """\
 examples:
@@ -113,14 +112,11 @@ def run(args: argparse.Namespace) -> int:
         options = _options(args)
         _announce(options)
         published = _convert(options, quiet=args.json)
-    except RapideError as error:
-        report = error.report if isinstance(error, GateRefused) else {}
+    except GateRefused as error:
         if args.json:
-            print(json.dumps({"error": _error_json(error), "report": report}, ensure_ascii=False))
-        if not isinstance(error, GateRefused):
-            raise
-        if not args.json:
-            _report().print_attempts(report.get("attempts", []))
+            print(json.dumps(_refusal_json(error), ensure_ascii=False))
+        else:
+            _report().print_attempts(error.report.get("attempts", []))
         print(f"rapide: refused by the {error.gate} gate: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
@@ -177,9 +173,9 @@ def _say_notes(kind: str, text: str) -> None:
         print(f"Note: {text}", file=sys.stderr)
 
 
-def _error_json(error: RapideError) -> dict[str, str]:
-    gate = {"gate": error.gate} if isinstance(error, GateRefused) else {}
-    return {"message": error.message, "hint": error.hint, **gate}
+def _refusal_json(error: GateRefused) -> dict[str, Any]:
+    """What every error says (see main.py), and what the gate found."""
+    return {"error": error.message, "hint": error.hint, "gate": error.gate, "report": error.report}
 
 
 def _to_json(published: Published) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from rapide.cli.main import COMMANDS, build_parser
+from rapide.cli.main import COMMANDS, build_parser, command_parser
 from rapide.cli.serve import show_default
 from rapide.server.settings import SPECS, SettingSpec
 
@@ -51,7 +51,11 @@ _COMMANDS_HEAD = """\
 <!-- Rendered by scripts/reference from the commands' own help; edit that. -->
 
 Exit codes of every command: 0 done; 1 it could not be done, and why is on standard error; 2 the command line is
-wrong; 70 a mistake of rapide's; 130 interrupted. `RAPIDE_DEBUG=1` shows tracebacks.
+wrong; 70 a mistake of rapide's; 130 interrupted. `rapide convert` has one more: 3 a gate refused the model, since
+its graph does not answer like the original. `RAPIDE_DEBUG=1` shows tracebacks.
+
+With `--json`, an error is an object on standard output as well, `{"error": "what is wrong", "hint": "what to do"}`
+(the hint may be empty); the exit code is the same.
 """
 
 
@@ -103,9 +107,7 @@ class _Wide(argparse.RawDescriptionHelpFormatter):
 
 
 def _help(command: str) -> str:
-    parser = build_parser([command])
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    chosen: argparse.ArgumentParser = subparsers.choices[command]
+    chosen = command_parser(build_parser([command]), command)
     chosen.formatter_class = _Wide
     return chosen.format_help()
 

@@ -33,6 +33,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the command to ``rapide``'s parser."""
     parser = subparsers.add_parser(
         "serve",
+        usage="rapide serve [-h] [--config FILE] [--SETTING VALUE ...] [models]",  # all would fill a screen
         help="serve a model file or a repository over gRPC and HTTP",
         description="Serves the models of a repository, or one .onnx file, over gRPC and HTTP.",
         epilog=EXAMPLES,

@@ -90,7 +90,9 @@ def test_a_refusal_shows_where_and_what_to_do(folder: Path, capsys: pytest.Captu
 def test_a_refusal_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(folder, "--json", "--precision", "float32")) == module.REFUSED
     refusal = json.loads(capsys.readouterr().out)
-    assert refusal["error"]["gate"] == "parity"
+    assert refusal["gate"] == "parity"
+    assert "does not answer like the original" in refusal["error"]
+    assert "Leave --precision out" in refusal["hint"]
     assert [attempt["passed"] for attempt in refusal["report"]["attempts"]] == [False]
 
 
@@ -112,7 +114,7 @@ def test_errors_are_words_and_exit_1(
 def test_errors_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path, "--json")) == 1
     out, err = capsys.readouterr()
-    assert "does not exist" in json.loads(out)["error"]["message"]
+    assert "does not exist" in json.loads(out)["error"]
     assert "does not exist" in err
 
 

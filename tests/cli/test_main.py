@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import subprocess
 import sys
 import types
@@ -30,6 +31,12 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], No
         monkeypatch.setattr(module, "COMMANDS", {"try": "tries"})
 
     return put
+
+
+def _with_json(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], error: BaseException) -> None:
+    parser = subparsers.add_parser("try", help="tries")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=lambda args: failing(error)())
 
 
 def failing(error: BaseException) -> Callable[[], int]:
@@ -64,6 +71,31 @@ def test_errors_become_words_and_codes(
     assert capsys.readouterr().err.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (NotFound("no 'ä'.", hint="Models here: b."), 1, {"error": "no 'ä'.", "hint": "Models here: b."}),
+        (FileNotFoundError("x.json"), 1, {"error": "x.json", "hint": ""}),
+        (KeyError("oops"), 70, {"error": "unexpected KeyError: 'oops'"}),
+    ],
+)
+def test_errors_are_objects_for_scripts(
+    error: BaseException,
+    code: int,
+    expected: dict[str, str],
+    command: Callable[[Callable[[], int]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command(failing(error))
+    sys.modules["rapide.cli.try"].register = lambda subparsers: _with_json(subparsers, error)  # type: ignore[attr-defined]
+    assert main(["try", "--json"]) == code
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said.keys() == {"error", "hint"}
+    assert said.items() >= expected.items()
+    assert err.startswith(f"rapide: {expected['error']}\n")
+
+
 def test_developers_get_tracebacks(
     command: Callable[[Callable[[], int]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,10 +113,15 @@ def test_the_codes_of_commands_are_ours(command: Callable[[Callable[[], int]], N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "the following arguments are required: COMMAND"),
+        ([], "examples:\n  rapide serve models/"),
         (["sevre"], "there is no command 'sevre'; did you mean serve?"),
         (["xyz"], "there is no command 'xyz'; choose one of serve, convert"),
-        (["serve", "--htpp-port", "1"], "unrecognized arguments: --htpp-port"),
+        (["foo"], "usage: rapide [-h] [--version] COMMAND ...\n"),
+        (["serve", "--wokers", "2"], "unrecognized arguments: --wokers; did you mean --workers?"),
+        (["serve", "--wokers=2"], "unrecognized arguments: --wokers=2; did you mean --workers?"),
+        (["serve", "--wokers", "2"], "usage: rapide serve [-h] [--config FILE] "),
+        (["check", "--xyz"], "rapide check: error: unrecognized arguments: --xyz\n"),
+        (["--xyz", "check"], "rapide: error: unrecognized arguments: --xyz\n"),
     ],
 )
 def test_a_wrong_command_line_is_explained(
