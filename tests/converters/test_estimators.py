@@ -421,6 +421,29 @@ def test_names_may_be_anything(tmp_path: Path) -> None:
     assert [spec.name for spec in signature.outputs] == ["predicted_label", "probabilities"]
 
 
+@pytest.mark.parametrize("all_floats", [False, True], ids=["mixed", "packed"])
+def test_columns_that_are_dropped_are_no_inputs(tmp_path: Path, all_floats: bool) -> None:
+    """Trained on the whole table, the answer among it, as people do; the sample need not even have the rest."""
+    frame = floats() if all_floats else cars()
+    target = frame["width"] * 2 if all_floats else price(frame)
+    whole = frame.assign(identity=range(len(frame)), answer=target)
+    used = ["width", "depth"] if all_floats else ["year", "mileage"]
+    model = make_pipeline(ColumnTransformer([("numbers", SimpleImputer(), used)]), Ridge())
+    model.fit(whole, target)
+    published = converted(
+        tmp_path, model, frame.drop(columns=["height", "make"], errors="ignore"), target, fit=False
+    )
+    assert [feature.name for feature in published.manifest.features] == used
+    assert [spec.name for spec in published.manifest.signature.inputs] == (["features"] if all_floats else used)
+
+
+def test_columns_in_another_order(tmp_path: Path) -> None:
+    frame = floats()
+    model = make_pipeline(ColumnTransformer([("all", StandardScaler(), ["depth", "width", "height"])]), Ridge())
+    published = converted(tmp_path, model, frame, frame["width"] * 2)
+    assert published.manifest.quality["r2"] > 0.9
+
+
 def test_categories_are_listed_where_only_they_are_taken(tmp_path: Path) -> None:
     frame = cars()[["make", "year"]]
     steps = ColumnTransformer([("texts", OneHotEncoder(), ["make"])], remainder="passthrough")

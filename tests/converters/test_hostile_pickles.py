@@ -37,7 +37,7 @@ def convert(folder: Path, payload: Any, *options: str) -> int:
     [
         pytest.param(Call(os._exit, 0), [], "ended with status 0 while unpickling the model", id="_exit"),
         pytest.param(
-            Call(time.sleep, 60), ["--timeout", "6"], "unpickling the model .* longer than 6 s", id="sleep"
+            Call(time.sleep, 60), ["--timeout", "15"], "unpickling the model .* longer than 15 s", id="sleep"
         ),
         pytest.param(Call(bytearray, 1 << 40), [], "needed more than 8 GiB of memory", id="memory"),
         pytest.param(Call(os.abort), [], "was ended by SIGABRT while unpickling the model", id="abort"),

@@ -27,7 +27,8 @@ from sklearn.pipeline import Pipeline
 from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.sources.scikit_learn.parts import register_parts
-from rapide.converters.sources.scikit_learn.structure import Node, describe, parts, root, walk
+from rapide.converters.sources.scikit_learn.structure import Node, column_positions, describe, parts, root, walk
+from rapide.converters.sources.scikit_learn.table import first_step
 
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 """Known to every onnxruntime that this project runs on (1.23 and later); ml 3 has trees with double thresholds."""
@@ -42,6 +43,7 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
     node = root(estimator, tuple(column.name for column in columns))
     check_supported(node)
     prepared = prepare(estimator, precision)
+    _drop_unused_columns(prepared)
     options = {id(prepared): {"zipmap": False}} if _has_zipmap(prepared) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skl2onnx's own deprecations; what matters is proven by the parity gate
@@ -142,10 +144,23 @@ def _operator_in(trace: TracebackType | None) -> Any:
 
 def _number_columns(transformer: Any) -> None:
     """Columns by position: the graph's inputs have names of their own."""
-    positions = transformer._transformer_to_input_indices
+    positions = column_positions(transformer)
     transformer.transformers_ = [
-        (name, member, [int(position) for position in positions[name]])
+        (name, member, positions[name])
         for name, member, _columns in transformer.transformers_
+        if name in positions
+    ]
+
+
+def _drop_unused_columns(prepared: Any) -> None:
+    """The graph is given no column that the first step drops; the others move up."""
+    first = first_step(prepared)
+    if not isinstance(first, ColumnTransformer):
+        return
+    used = sorted({position for _, _, positions in first.transformers_ for position in positions})
+    first.transformers_ = [
+        (name, member, [used.index(position) for position in positions])
+        for name, member, positions in first.transformers_
     ]
 
 

@@ -12,18 +12,18 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto
 from sklearn.base import BaseEstimator
-from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from rapide.converters.channel import Channel
-from rapide.converters.columns import Column, Precision
+from rapide.converters.columns import Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
-from rapide.converters.samples import Frame, column_kind
+from rapide.converters.samples import Frame
 from rapide.converters.sources.contract import SplitSite
 from rapide.converters.sources.scikit_learn.export import to_onnx
 from rapide.converters.sources.scikit_learn.splits import split_sites
 from rapide.converters.sources.scikit_learn.structure import check_fitted, describe, parts, root, walk
+from rapide.converters.sources.scikit_learn.table import TrainedTable, listed
 from rapide.converters.sources.scikit_learn.tasks import Task, task_of
 from rapide.converters.sources.scikit_learn.unpickle import unpickle
 from rapide.converters.surgery import ONNX_TYPES, Face, rename_inputs, shape_outputs, stamp
@@ -56,13 +56,11 @@ class SklearnOriginal:
         self._model = model
         self._trained_with = trained_with
         target = str(job.get("target") or "")
-        names = _column_names(model, frame, target, channel)
-        self._root = root(model, names)
-        check_fitted(self._root)
-        self._is_document = _takes_documents(model)
-        self._by_name = hasattr(model, "feature_names_in_")
-        self.columns = _columns(model, frame[list(names)], self._is_document)
-        self._sample = frame[list(names)]
+        check_fitted(root(model, ()))
+        self._table = TrainedTable(model, frame, target, channel)
+        self._root = root(model, self._table.names)
+        self.columns = self._table.columns
+        self._sample = frame[[column.name for column in self.columns]]
         task = task_of(
             model,
             target=target,
@@ -102,7 +100,7 @@ class SklearnOriginal:
 
     def answers(self, frame: Frame) -> dict[str, Array]:
         return {
-            output.name: self._task.shaped(output, getattr(self._model, method)(self._argument(frame)))
+            output.name: self._task.shaped(output, getattr(self._model, method)(self._table.argument(frame)))
             for output, method in zip(self._task.outputs, self._task.methods, strict=True)
         }
 
@@ -119,8 +117,8 @@ class SklearnOriginal:
             )
             if unknown:
                 raise ConversionError(
-                    f"the sample's {values.name!r} holds {_listed(unknown)}, which the model has no class for",
-                    hint=f"Its classes are {_listed([str(value) for value in classes.tolist()])}.",
+                    f"the sample's {values.name!r} holds {listed(unknown)}, which the model has no class for",
+                    hint=f"Its classes are {listed([str(value) for value in classes.tolist()])}.",
                 )
         return self._task.shaped(self.outputs[0], values.to_numpy())
 
@@ -134,7 +132,7 @@ class SklearnOriginal:
 
     def splits(self, most: int) -> list[SplitSite]:
         return [
-            replace(site, transform=functools.partial(_transformed, site, self._argument))
+            replace(site, transform=functools.partial(_transformed, site, self._table.argument))
             for site in split_sites(self._root, most)
         ]
 
@@ -146,17 +144,11 @@ class SklearnOriginal:
                 return tuple(sorted({value for value in known.tolist() if isinstance(value, str) and value}))
         return ()
 
-    def _argument(self, frame: Frame) -> Any:
-        """``frame`` as the model was trained: a table, a matrix, or one text a row."""
-        if self._is_document:
-            return frame.iloc[:, 0]
-        return frame if self._by_name else frame.to_numpy()
-
     def _first_answers(self, task: Task) -> dict[str, Array]:
         rows = self._sample.head(_TRIAL_ROWS)
         try:
             return {
-                output.name: task.shaped(output, getattr(self._model, method)(self._argument(rows)))
+                output.name: task.shaped(output, getattr(self._model, method)(self._table.argument(rows)))
                 for output, method in zip(task.outputs, task.methods, strict=True)
             }
         except Exception as error:  # the model's own code
@@ -206,61 +198,6 @@ def _transformed(site: SplitSite, argument: Any, frame: Frame) -> Array:
     return site.transform(argument(frame))
 
 
-def _column_names(model: Any, frame: Frame, target: str, channel: Channel) -> tuple[str, ...]:
-    """The sample's columns that the model takes, in its order. Raises ConversionError, naming what is missing."""
-    given = [name for name in frame.columns if name != target]
-    wanted = getattr(model, "feature_names_in_", None)
-    if wanted is not None:
-        wanted = [str(name) for name in wanted]
-        missing = [name for name in wanted if name not in frame.columns]
-        surplus = [name for name in given if name not in wanted]
-        if missing:
-            raise ConversionError(
-                f"the sample lacks {_listed(missing)}, which the model was trained on",
-                hint=f"It has {_listed(surplus)} instead; names must match exactly." if surplus else "",
-            )
-        if surplus:
-            channel.note(f"not used by the model, left out: {_listed(surplus)}")
-        return tuple(wanted)
-    count = getattr(model, "n_features_in_", None)
-    if count is not None and count != len(given):
-        raise ConversionError(
-            f"the model was trained on {count} columns without names; the sample has {len(given)}: "
-            f"{_listed(given)}",
-            hint="Give exactly those columns, in the order of training"
-            + ("." if target else "; name the column to predict with --target, if it is among them."),
-        )
-    return tuple(given)
-
-
-def _columns(model: Any, frame: Frame, is_document: bool) -> tuple[Column, ...]:
-    kinds = {name: column_kind(frame[name]) for name in frame.columns}
-    if is_document and list(kinds.values()) != ["text"]:
-        raise ConversionError(
-            "the model takes texts, one a row, so the sample must have one text column",
-            hint=f"It has {_listed(list(frame.columns))}; name the column to predict with --target.",
-        )
-    all_float = all(kind == "number" for kind in kinds.values())
-    all_numeric = all(kind != "text" for kind in kinds.values())
-    packed = all_float or (all_numeric and not _selects_columns(model))
-    return tuple(
-        Column(name, kind, packed_at=position if packed else None)
-        for position, (name, kind) in enumerate(kinds.items())
-    )
-
-
-def _selects_columns(model: Any) -> bool:
-    return any(isinstance(node.estimator, ColumnTransformer) and node.columns for node in walk(root(model, ("",))))
-
-
-def _takes_documents(model: Any) -> bool:
-    """Whether the model begins with a text vectoriser, which takes a list of texts and no table."""
-    first = model
-    while isinstance(first, Pipeline) or hasattr(first, "best_estimator_"):
-        first = first.steps[0][1] if isinstance(first, Pipeline) else first.best_estimator_
-    return hasattr(first, "build_analyzer")
-
-
 def _widened(task: Task, answers: Mapping[str, Array]) -> Task:
     """Outputs of several columns get a prediction a column: ``prediction.0``, ``prediction.1``, …"""
     outputs = []
@@ -288,8 +225,3 @@ def _onnx_type(array: Array) -> int:
 def _nearest_column(given: Array, wanted: Array) -> int:
     """Of two classes' scores skl2onnx gives both signs, and for some estimators in the other order."""
     return int(np.argmin(np.abs(given.astype(np.float64) - wanted).sum(axis=0)))
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

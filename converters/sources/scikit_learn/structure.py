@@ -81,6 +81,17 @@ def describe(node: Node) -> str:
     return f"step {node.path!r} ({kind})" if node.path else f"the model ({kind})"
 
 
+def column_positions(transformer: Any) -> dict[str, list[int]]:
+    """By member that is not dropped: the positions of its columns in the transformer's table."""
+    # The public ``transformers_`` may hold names, masks, slices or callables; this is their fitted resolution.
+    resolved = transformer._transformer_to_input_indices
+    return {
+        name: [int(position) for position in resolved[name]]
+        for name, member, _columns in transformer.transformers_
+        if not (isinstance(member, str) and member == "drop")
+    }
+
+
 def dense(matrix: Any) -> Array:
     """What a transformer gave, as a float64 matrix."""
     if hasattr(matrix, "toarray"):
@@ -110,11 +121,11 @@ def _after(before: Transform, step: Any) -> Transform:
 def _of_column_transformer(node: Node) -> Iterator[Node]:
     transformer = node.estimator
     names = tuple(str(name) for name in getattr(transformer, "feature_names_in_", ()))
+    resolved = column_positions(transformer)
     for name, member, _columns in transformer.transformers_:
         if isinstance(member, str):  # "passthrough", "drop"
             continue
-        # The public ``transformers_`` may hold names, masks, slices or callables; this is their fitted resolution.
-        positions = list(transformer._transformer_to_input_indices[name])
+        positions = resolved[name]
         chosen = tuple(names[position] for position in positions) if names and node.columns else ()
         yield _child(node, name, member, _select(node.before, positions), chosen)
 
