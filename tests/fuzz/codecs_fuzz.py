@@ -112,7 +112,7 @@ def seeds() -> dict[str, list[bytes]]:
     shared = {"shared_memory_region": "r", "shared_memory_byte_size": 16, "shared_memory_offset": 4}
     texts = {"name": "t", "datatype": "BYTES", "shape": [2], "data": ["a", "é"]}
     outputs = [{"name": "x", "parameters": {"binary_data": True, "classification": 2}}]
-    typed = oip_protobuf.pb.ModelInferRequest(model_name="m", id="1")
+    typed = open_inference_pb2.ModelInferRequest(model_name="m", id="1")
     tensor = typed.inputs.add(name="x", datatype="UINT8", shape=[2])
     tensor.contents.uint_contents.extend([1, 2])
     typed.parameters["p"].double_param = 0.5

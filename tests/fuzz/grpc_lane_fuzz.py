@@ -72,7 +72,8 @@ def attempt_framing(data: bytes) -> None:
     expected = plain_reading(data, encoding)
     for cut in (cut for cut in (1, 3, 5, 100, 4000, 1 << 30) if len(data) < 600 * cut):
         reader = MessageReader(BOUND_BYTES, encoding)
-        messages: list[bytes] | type[RapideError] = []
+        messages: list[bytes] = []
+        outcome: list[bytes] | type[RapideError] = messages
         try:
             for start in range(0, len(data), cut):
                 piece = b"before" + data[start : start + cut] + b"behind"
@@ -80,8 +81,8 @@ def attempt_framing(data: bytes) -> None:
                 assert reader.waiting_bytes <= BOUND_BYTES + 5
             reader.finish()
         except RapideError as error:
-            messages = type(error)
-        assert messages == expected
+            outcome = type(error)
+        assert outcome == expected
 
 
 def grow_framing(random: Random) -> bytes:
@@ -125,7 +126,14 @@ def attempt_head(data: bytes) -> None:
 
 
 def grow_head(random: Random) -> bytes:
-    names = (b"te", b"grpc-timeout", b"grpc-encoding", b"grpc-accept-encoding", b"content-type", b"x-request-id")
+    names: tuple[bytes, ...] = (
+        b"te",
+        b"grpc-timeout",
+        b"grpc-encoding",
+        b"grpc-accept-encoding",
+        b"content-type",
+        b"x-request-id",
+    )
     names += (
         b"traceparent",
         b"rapide-user-key",
@@ -137,7 +145,7 @@ def grow_head(random: Random) -> bytes:
         b"",
         b"\xff",
     )
-    values = (
+    values: tuple[bytes, ...] = (
         b"trailers",
         b"1S",
         b"99999999H",

@@ -9,6 +9,7 @@ has one, and tried on the second.
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -89,7 +90,8 @@ def message_of(random: Random) -> pb.ModelInferRequest:
     for name in random.choice(((), (), ("label",), ("label", "probabilities"))):
         message.outputs.add(name=name)
     if random.random() < 0.1:
-        random.choice((message, *message.inputs, *message.outputs)).parameters["p"].int64_param = 1
+        parts: list[Any] = [message, *message.inputs, *message.outputs]
+        random.choice(parts).parameters["p"].int64_param = 1
     if random.random() < 0.1 and message.inputs:
         message.inputs[0].contents.fp32_contents.append(1.0)
     return message

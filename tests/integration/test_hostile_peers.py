@@ -76,7 +76,7 @@ def _ask(server: RapideServer, waits: Waits, is_over: threading.Event, at_least:
     expected = np.ones((1, 4), np.float32) @ models.LINEAR_WEIGHTS + models.LINEAR_BIAS
     connection = http.client.HTTPConnection(*server.http_address, timeout=30)
     with grpc.insecure_channel(server.grpc_target) as channel:
-        infer = channel.unary_unary(PATH.decode())
+        infer = channel.unary_unary(PATH.decode(), None, None)
         while not is_over.is_set() or len(waits.grpc_s) < at_least:
             begun_s = time.monotonic()
             answer = pb.ModelInferResponse.FromString(infer(infer_message("linear", 1, 4), timeout=30))
