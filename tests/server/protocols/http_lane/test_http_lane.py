@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import tracemalloc
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from rapide.server.protocols.http_lane.exchange import Exchange
 from rapide.server.protocols.http_lane.line import HttpConnection
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
 from rapide.server.protocols.http_lane.server import HttpLaneServer
+from rapide.server.tls import Tls
+from tests.certificates import self_signed
 
 
 class App:
@@ -95,11 +99,13 @@ def no_fast_way(_connection: HttpConnection, _exchange: Exchange) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def served(options: HttpLaneOptions | None = None, fast: Any = no_fast_way) -> AsyncIterator[Served]:
+async def served(
+    options: HttpLaneOptions | None = None, fast: Any = no_fast_way, tls: Tls | None = None
+) -> AsyncIterator[Served]:
     app = App()
     server = HttpLaneServer(app, fast, options)
     listener = socket.create_server(("127.0.0.1", 0))
-    await server.start(listener)
+    await server.start(listener, tls=tls)
     run = Served(listener.getsockname()[1], app, server)
     try:
         yield run
@@ -372,6 +378,26 @@ async def test_a_peer_that_goes_on_sending_can_read_why_it_was_refused() -> None
                 await client.writer.drain()
             assert (await client.response())[0] == 413
             assert await client.ended()
+
+
+async def test_a_peer_with_tls_can_read_why_it_was_refused(tmp_path: Path) -> None:
+    """TLS has no half of an end: the connection stays until the peer, or the sweep, ends it."""
+    pair = self_signed(tmp_path, "server")
+    tls = Tls(pair.certificate, pair.key, None, pair.certificate.read_bytes(), pair.key.read_bytes(), None)
+    trust = ssl.create_default_context(cafile=pair.certificate)
+    async with served(HttpLaneOptions(max_body_bytes=10), tls=tls) as run:
+        client = Client(*await asyncio.open_connection("127.0.0.1", run.port, ssl=trust))
+        client.send(get("/", "Content-Length: 8000000", method="POST"))
+        for _ in range(80):
+            client.send(b"x" * 100_000)
+            await client.writer.drain()
+        status, headers, _ = await client.response()
+        assert (status, headers["connection"]) == (413, "close")
+        for connection in list(run.server.connections):
+            connection.sweep(connection.lane.clock() + 3.0)
+        with contextlib.suppress(ConnectionError):
+            assert await client.ended()
+        client.writer.close()
 
 
 async def test_a_refused_peer_that_never_ends_is_left() -> None:
