@@ -19,6 +19,7 @@ from rapide.server.control import (
     Order,
     Prepared,
     Report,
+    Started,
     VersionFailure,
 )
 
@@ -47,6 +48,8 @@ class Child:
         self.slot = slot
         self.process = process
         self.member = False
+        self.has_started = False
+        """Whether it came so far that it could load anything."""
         self.serving_since_s: float | None = None
         self.failure: Failure | None = None
         self.lacking: list[VersionFailure] = []
@@ -77,6 +80,8 @@ class Child:
         while (message := await self._channel.receive()) is not None:
             if isinstance(message, Apply):
                 on_apply(self, message)
+            elif isinstance(message, Started):
+                self.has_started = True
             elif isinstance(message, Failed):
                 self.failure = message.failure
             elif isinstance(message, Prepared | Committed | Described):

@@ -242,6 +242,8 @@ class Conductor:
     def _suspect(self, agreement: Agreement, suspects: list[PlannedVersion]) -> None:
         """A worker was lost on the way to new versions: find out which of them is to blame."""
         logger.warning("the change was undone: %s; it is tried again", agreement)
+        if not agreement.is_suspicious:
+            return
         self._one_by_one = True
         if len(suspects) == 1:
             self._deaths[suspects[0]] += 1

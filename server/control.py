@@ -198,6 +198,11 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The worker has imported everything and can load from now on: who dies before it blames no version."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """The answer to Prepare: without failures, Commit is certain to succeed."""
 
@@ -253,14 +258,15 @@ class Apply:
 
 Order = Start | Prepare | Commit | Abort | Applied | Describe | Drain
 """What the supervisor sends."""
-Report = Prepared | Committed | Described | Failed | Apply
+Report = Started | Prepared | Committed | Described | Failed | Apply
 """What a worker sends."""
 Message = Order | Report
 
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Start, Prepare, Commit, Abort, Applied, Describe, Drain, Prepared, Committed, Described, Failed, Apply,
+        Start, Prepare, Commit, Abort, Applied, Describe, Drain,
+        Started, Prepared, Committed, Described, Failed, Apply,
         LoadModel, UnloadModel, RegisterRegion, UnregisterRegion, UpdateTrace, UpdateLog,
         ServerState, Failure, VersionFailure, ServedModel,
     )

@@ -59,6 +59,8 @@ class Agreement:
     failure: Failure | None = None
     lost: str = ""
     """A worker died or did not answer in time: what happened, in words."""
+    is_suspicious: bool = False
+    """Whether that was while it loaded, so that what it loaded may be the cause."""
 
     def __str__(self) -> str:
         versions = "; ".join(f"{bad.model}/{bad.version}: {bad.reason}" for bad in self.versions)
@@ -264,9 +266,10 @@ class Crew:
         try:
             report = await worker.ask(Prepare(round_, state, is_in_force), Prepared, timeout_s, round_)
         except TimeoutError:
-            return Agreement(lost=f"worker {worker.slot} was not ready within {timeout_s:g} s")
+            return Agreement(lost=f"worker {worker.slot} was not ready within {timeout_s:g} s", is_suspicious=True)
         if not isinstance(report, Prepared):
-            return Agreement(lost=f"worker {worker.slot} died while preparing")
+            doing = "while preparing" if worker.has_started else "before it could load anything"
+            return Agreement(lost=f"worker {worker.slot} died {doing}", is_suspicious=worker.has_started)
         worker.prepared_without = report.lacking
         agreed = not report.versions and report.failure is None
         return Agreement(agreed, tuple(report.versions), report.failure)

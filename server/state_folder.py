@@ -7,17 +7,22 @@ that was killed cannot remove its folder; the next one does, and knows by the lo
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from rapide.server.errors import SettingsError
 
 _PREFIX = "rapide-state-"
 _LOCK = "lock"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - private folders (mode 700) with unpredictable names are made in it
+SLOT_BYTES: Final = 1 << 20
+"""What the counters of one worker take at the start (``telemetry.slots``): room for three model versions, and
+small enough for eight workers in a container's 64 MB of shared memory."""
 _ROOM_BYTES = 16 * 1024 * 1024
 """Counters take about 1 MB a worker. With less free than this (Docker gives 64 MB in all) a disk is safer."""
 
@@ -25,15 +30,17 @@ _ROOM_BYTES = 16 * 1024 * 1024
 class StateFolder:
     """``path`` exists between ``open`` and ``close``. A folder that the user named is kept."""
 
-    def __init__(self, named: str = "", parents: tuple[Path, ...] = ()) -> None:
-        """``parents``: where to make a folder if none is ``named``, by preference."""
+    def __init__(self, named: str = "", parents: tuple[Path, ...] = (), *, workers: int = 0) -> None:
+        """``parents``: where to make a folder if none is ``named``, by preference. ``workers``: how many
+        shall find room for their counters."""
         self.path = Path(named) if named else Path()
         self._keep = bool(named)
         self._parents = parents or (_SHARED_MEMORY, Path(tempfile.gettempdir()))
+        self._workers = workers
         self._lock_fd = -1
 
     def open(self) -> Path:
-        """Makes the folder and takes its lock. Raises SettingsError where that is impossible."""
+        """Makes the folder, takes its lock and the workers' room. Raises SettingsError where it cannot."""
         try:
             if self._keep:
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,11 +52,20 @@ class StateFolder:
             if not self._keep:
                 # Only a locked folder gets the name that other servers sweep.
                 self.path = self.path.rename(self.path.with_name(self.path.name.removeprefix(".")))
+            self._take_room()
         except BlockingIOError:
             raise SettingsError(
                 f"state_dir {self.path} is in use by another server.", hint="Give each server its own."
             ) from None
         except OSError as error:
+            if self._lock_fd >= 0:
+                self.close()
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise SettingsError(
+                    f"state_dir {self.path} has no room: the counters of {self._workers} workers need "
+                    f"{self._workers * SLOT_BYTES} bytes.",
+                    hint="Make room there, or name another folder with --state-dir.",
+                ) from None
             raise SettingsError(
                 f"no folder for counters can be made: {error}.", hint="Name a writable one with --state-dir."
             ) from None
@@ -60,11 +76,25 @@ class StateFolder:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock_fd)
 
+    def _take_room(self) -> None:
+        """Allocates what the workers will open, since they could only die of a full disk. Raises OSError."""
+        for slot in range(self._workers):
+            descriptor = os.open(self.path / slot_file(slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, SLOT_BYTES)
+            finally:
+                os.close(descriptor)
+
     def __enter__(self) -> Path:
         return self.open()
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def slot_file(slot: int, attempt: int = 0) -> str:
+    """The name of a worker's file; another ``attempt`` is another file, while the first is still written."""
+    return f"worker-{slot}{f'.{attempt}' if attempt else ''}"
 
 
 def sweep(parent: Path) -> None:

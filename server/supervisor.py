@@ -63,7 +63,7 @@ async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> 
     with (
         reserve(settings.host, ports) as held,
         UnixSockets(sockets_of(settings)) as unix,
-        StateFolder(settings.state_dir) as folder,
+        StateFolder(settings.state_dir, workers=count.workers) as folder,
     ):
         known: dict[str, Any] = dict(zip(ports, held.ports, strict=True))
         if settings.one_port:

@@ -38,6 +38,7 @@ from rapide.server.control import (
     ServedModel,
     ServerState,
     Start,
+    Started,
 )
 from rapide.server.departure import Departure
 from rapide.server.errors import RapideError, SettingsError, Unavailable
@@ -125,6 +126,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor hears why
             self._fail(error)
         else:
+            self._channel.send(Started())
             self._spawn(self._obey())
             leaving = asyncio.create_task(self._leave())
             ends: list[asyncio.Future[Any]] = [leaving, self._failed]

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rapide.server.state_folder import SLOT_BYTES
 from rapide.server.telemetry import process
 from rapide.server.telemetry.version_block import BLOCK
 
 HEADER_BYTES: Final = 4096
-SEGMENT_BYTES: Final = 1 << 20
-"""Room for three model versions; small enough for eight workers in a container's 64 MB of shared memory."""
+SEGMENT_BYTES: Final = SLOT_BYTES
+"""The first of each worker is allocated before any worker starts."""
 _ALIGN: Final = 64
 _HEADER: Final = struct.Struct("<16sqQQqd16s")
 """Magic and layout, slot, used bytes, process id, its start in clock ticks, lives (how often the file was opened),
@@ -91,7 +92,7 @@ class SlotFile:
         self._places: dict[tuple[int, Key], Place] = {}
 
     def open(self) -> None:
-        """Takes the slot over. Raises SlotInUse, or OSError where the file cannot be made."""
+        """Takes the slot over. Raises SlotInUse, or OSError where the file cannot be made; then it is closed."""
         if self.path is None:
             self._fd = os.memfd_create("rapide-telemetry")
         else:
@@ -101,6 +102,13 @@ class SlotFile:
             except BlockingIOError:
                 os.close(self._fd)
                 raise SlotInUse(f"slot {self.slot} is written by a living process") from None
+        try:
+            self._take_over()
+        except OSError:
+            self.close()
+            raise
+
+    def _take_over(self) -> None:
         header = read_header(self._fd)
         lives = 1
         if header is None:

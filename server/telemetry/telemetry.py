@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rapide.server.settings import Settings
+from rapide.server.state_folder import slot_file
 from rapide.server.telemetry.aggregate import VersionTotals, aggregate
 from rapide.server.telemetry.collector import collect
 from rapide.server.telemetry.exposition import PROMETHEUS, negotiate, render
@@ -252,7 +253,11 @@ class Telemetry:
 
     def _file(self) -> SlotFile:
         if self._slot is None:
-            self._slot = _open_slot(self.options.directory, self.options.slot)
+            try:
+                self._slot = _open_slot(self.options.directory, self.options.slot)
+            except OSError as error:
+                _log.warning("no room for this worker's metrics, other workers will not show them: %s", error)
+                self._slot = self._overflow = _open_slot(None, _BESIDE)
         return self._slot
 
 
@@ -262,7 +267,7 @@ def _open_slot(directory: Path | None, slot: int) -> SlotFile:
         file.open()
         return file
     for attempt in range(_SLOT_ATTEMPTS):
-        file = SlotFile(directory / f"worker-{slot}{f'.{attempt}' if attempt else ''}", slot)
+        file = SlotFile(directory / slot_file(slot, attempt), slot)
         try:
             file.open()
         except SlotInUse:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from rapide.server.channel import Channel, open_channel
 from rapide.server.control import (
     Abort,
-    Applied,
     Commit,
     Committed,
     Describe,
@@ -21,6 +20,7 @@ from rapide.server.control import (
     Prepared,
     ServerState,
     Start,
+    Started,
 )
 
 Behaviour = Callable[["FakeWorker", Prepare], Prepared | None]
@@ -36,7 +36,7 @@ class FakeWorker:
 
     _last_pid = 0
 
-    def __init__(self, end: socket.socket, behaviour: Behaviour) -> None:
+    def __init__(self, end: socket.socket, behaviour: Behaviour, *, starts: bool = True) -> None:
         FakeWorker._last_pid += 1
         self.pid = FakeWorker._last_pid
         self.slot = -1
@@ -45,6 +45,7 @@ class FakeWorker:
         self.prepared: dict[int, ServerState] = {}
         self.served: list[ServerState] = []
         self.commits = True
+        self.starts = starts
         self.dead = asyncio.Event()
         self._code = 0
         self._channel: Channel | None = None
@@ -98,8 +99,8 @@ class FakeWorker:
                 self.die(0)
             case Start():
                 self.slot = message.slot
-            case Applied():
-                pass
+                if self.starts:
+                    self.say(Started())
 
 
 class FakeHost:
@@ -107,11 +108,13 @@ class FakeHost:
 
     def __init__(self, *behaviours: Behaviour) -> None:
         self.workers: list[FakeWorker] = []
+        self.starts = True
+        """Whether workers come so far that they could load anything."""
         self._behaviours = list(behaviours)
 
     async def launch(self, end: socket.socket) -> FakeWorker:
         behaviour = self._behaviours.pop(0) if self._behaviours else willing
-        worker = FakeWorker(end, behaviour)
+        worker = FakeWorker(end, behaviour, starts=self.starts)
         self.workers.append(worker)
         return worker
 

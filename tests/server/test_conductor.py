@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +28,7 @@ from rapide.server.control import (
     UpdateTrace,
     VersionFailure,
 )
-from rapide.server.crew import Crew
+from rapide.server.crew import MAX_FAILED_STARTS, Crew
 from rapide.server.errors import BrokenVersion, Conflict, NotFound, RapideError, RepositoryError, Unavailable
 from rapide.server.repository.labels import parse_changes
 from rapide.server.repository.local import LocalRepository
@@ -423,3 +424,16 @@ async def test_what_a_worker_lacks_is_tried_again_when_the_repository_changes_or
         replacement.behaviour = willing
         await on.conductor.apply(LoadModel("a"))
         assert on.crew.lacking == []
+
+
+async def test_a_worker_that_died_before_it_loaded_says_nothing_about_versions(tmp_path: Path) -> None:
+    publish(tmp_path, "a", 1)
+    deaths: list[int] = []
+    async with stage(tmp_path, deadly("a", 1, deaths), size=1) as on:
+        on.host.starts = False
+        first = asyncio.create_task(on.conductor.first())
+        await until(lambda: on.crew.gave_up.done())
+        first.cancel()
+        assert len(deaths) == MAX_FAILED_STARTS
+        assert not on.conductor._broken.reasons
+        assert not on.conductor._one_by_one

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from rapide.server.errors import SettingsError
-from rapide.server.state_folder import StateFolder, sweep
+from rapide.server.state_folder import SLOT_BYTES, StateFolder, slot_file, sweep
 
 
 def test_a_folder_lives_as_long_as_its_server(tmp_path: Path) -> None:
@@ -45,3 +46,25 @@ def test_an_impossible_place_is_a_settings_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="no folder for counters"):
         StateFolder(str(tmp_path / "file" / "below")).open()
+
+
+def test_the_workers_room_is_taken_at_the_start(tmp_path: Path) -> None:
+    with StateFolder(str(tmp_path), workers=2):
+        assert [(tmp_path / slot_file(slot)).stat().st_blocks * 512 for slot in range(2)] == [SLOT_BYTES] * 2
+
+
+def test_a_full_folder_is_a_settings_error_that_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(
+            SettingsError, match=f"has no room: the counters of 3 workers need {3 * SLOT_BYTES}"
+        ) as no:
+            StateFolder(str(tmp_path / "state"), workers=3).open()
+        assert "--state-dir" in no.value.hint
+    with StateFolder(str(tmp_path / "state")) as path:
+        assert path.is_dir(), "the lock was let go"

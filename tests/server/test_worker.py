@@ -29,6 +29,7 @@ from rapide.server.control import (
     Prepared,
     ServedModel,
     ServerState,
+    Started,
     VersionFailure,
 )
 from rapide.server.departure import Departure
@@ -103,7 +104,8 @@ class Supervisor:
 
     async def hear(self) -> Message | None:
         async with asyncio.timeout(5):
-            return await self.channel.receive()
+            message = await self.channel.receive()
+            return await self.channel.receive() if message == Started() else message
 
     async def ask(self, order: Order) -> Message | None:
         self.tell(order)

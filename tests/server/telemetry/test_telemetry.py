@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,22 @@ def test_requests_have_ids_and_observers_have_the_context(stream: io.StringIO) -
     source.unrouted.finished(asked, "not_found", 0.001, 0)
     source.close()
     assert json.loads(stream.getvalue())["request_id"] == asked.request_id
+
+
+def test_a_worker_without_room_serves_without_shared_counters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    allocate = os.posix_fallocate
+
+    def full_on_disk(descriptor: int, *where: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(tmp_path)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(descriptor, *where)
+
+    monkeypatch.setattr(os, "posix_fallocate", full_on_disk)
+    telemetry = Telemetry(TelemetryOptions(directory=tmp_path))
+    telemetry.start()
+    telemetry.scalar("rapide_repository_problems").set(3)
+    assert "no room for this worker's metrics" in caplog.text
+    assert b"rapide_repository_problems 3" in telemetry.render_metrics()
+    telemetry.close()
