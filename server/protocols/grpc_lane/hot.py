@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 MAX_TEMPLATES = 1024
 """Distinct patterns remembered: models × row counts × clients' habits; beyond, all are learnt anew."""
+MAX_SAME_SIZE = 8
+"""Patterns of one size, which are tried one after the other, the last used first: a client that names its inputs
+in another order each time must not make the others' look-ups long."""
 MAX_REFUSALS = 3
 """How often a message of one size may turn out to have no pattern before the size is no longer looked at."""
 
@@ -250,8 +253,12 @@ class HotWay:
             self._by_size.clear()
             self._heads.clear()
             self._count = 0
-        self._by_size.setdefault(template.size, []).insert(0, _Pattern(template))
+        patterns = self._by_size.setdefault(template.size, [])
+        patterns.insert(0, _Pattern(template))
         self._count += 1
+        if len(patterns) > MAX_SAME_SIZE:
+            patterns.pop()
+            self._count -= 1
         if template.head not in self._heads:
             self._heads.append(template.head)
 
@@ -261,18 +268,31 @@ class HotWay:
 
     def _find(self, buffer: bytes, start: int, end: int) -> tuple[_Pattern, tuple[bytes, int]] | None:
         size = end - start
-        for pattern in self._by_size.get(size, ()):
-            match = pattern.template.match(buffer, start, end)
-            if match is not None:
-                return pattern, match
+        found = _first(self._by_size.get(size), buffer, start, end)
+        if found is not None:
+            return found
         for head in self._heads:  # with an id the size says nothing until the id's length is known
             place = start + len(head) + 1
             if place < end and buffer.startswith(head, start):
-                for pattern in self._by_size.get(size - 2 - buffer[place], ()):
-                    match = pattern.template.match(buffer, start, end)
-                    if match is not None:
-                        return pattern, match
+                found = _first(self._by_size.get(size - 2 - buffer[place]), buffer, start, end)
+                if found is not None:
+                    return found
         return None
+
+
+def _first(
+    patterns: list[_Pattern] | None, buffer: bytes, start: int, end: int
+) -> tuple[_Pattern, tuple[bytes, int]] | None:
+    """The pattern that ``buffer[start:end]`` has, and its match. It becomes the first."""
+    if patterns is None:
+        return None
+    for place, pattern in enumerate(patterns):
+        match = pattern.template.match(buffer, start, end)
+        if match is not None:
+            if place:
+                patterns.insert(0, patterns.pop(place))
+            return pattern, match
+    return None
 
 
 def _plan(template: InferTemplate, version: LoadedVersion) -> _Plan | None:

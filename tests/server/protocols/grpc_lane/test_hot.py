@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
 from multiprocessing import shared_memory
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -17,6 +19,7 @@ import pytest_asyncio
 
 from rapide.proto import open_inference_pb2 as pb
 from rapide.proto import services
+from rapide.server.codecs.limits import DEFAULT_LIMITS
 from rapide.server.protocols.grpc_lane import hot
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES
@@ -266,15 +269,19 @@ async def test_a_version_switched_under_load(tmp_path: Path, watched: Watched) -
                 assert len(values) == 1
                 versions.append((values.pop(), metadata["rapide-model-version"]))
 
+        async def more_answers() -> None:
+            before = len(versions)
+            async with asyncio.timeout(20):
+                while len(versions) < before + 50:
+                    await asyncio.sleep(0.005)
+
         callers = [asyncio.create_task(caller()) for _ in range(4)]
+        await more_answers()
         for value in (2.0, 3.0, 4.0):
             publish_version(root, "versions", models.constant(value))
             set_labels(root, "versions", f"stable={int(value)}")
-            before = len(versions)
             await doors.admin.load_all()
-            async with asyncio.timeout(5):
-                while len(versions) < before + 50:
-                    await asyncio.sleep(0.005)
+            await more_answers()
         stop.set()
         await asyncio.gather(*callers)
         assert {version for _, version in versions} == {"1", "2", "3", "4"}
@@ -303,3 +310,26 @@ async def test_tensors_in_shared_memory_have_no_pattern(channel: grpc.aio.Channe
         memory.unlink()
     assert len(answers) == 1
     assert watched.taken == 0
+
+
+async def test_patterns_of_one_size_stay_few_and_those_in_use_stay() -> None:
+    """A client that names its inputs in ever another order must not slow down the look-ups of the others."""
+
+    class Limits:
+        codec_limits = DEFAULT_LIMITS
+
+    def in_order(names: Iterable[str]) -> bytes:
+        message = pb.ModelInferRequest(model_name="m", raw_input_contents=[b"1234"] * 5)
+        for name in names:
+            message.inputs.add(name=name, datatype="FP32", shape=[1, 1])
+        return message.SerializeToString()
+
+    way = hot.HotWay(cast("Any", Limits()), cast("Any", None), time.monotonic)
+    usual, *others = [in_order(names) for names in itertools.permutations("abcde")]
+    way.learn(usual)
+    for other in others:
+        way.learn(other)
+        assert way._find(other, 0, len(other)) is not None
+        assert way._find(usual, 0, len(usual)) is not None
+    assert [len(patterns) for patterns in way._by_size.values()] == [hot.MAX_SAME_SIZE]
+    assert way._count == hot.MAX_SAME_SIZE
