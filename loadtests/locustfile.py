@@ -37,13 +37,29 @@ def prepare(environment: Any, **_more: Any) -> None:
         _refuse(f"--slo: {error}")
     environment.host = environment.host or DEFAULT_URL
     PredictionUser.options = plan.Options.of(parsed)
+    if _starts_here_and_now(parsed):
+        _ask_the_server(environment)
     # gevent's clock stood still during the imports, and --run-time, which starts now, would be shorter by that.
     gevent.get_hub().loop.update_now()
     environment.events.quitting.add_listener(lambda environment, **_: verdict.conclude(environment, objectives))
 
 
+def _starts_here_and_now(parsed: Any) -> bool:
+    """A browser may still choose another host, and a worker is told its host by the master."""
+    return (parsed.headless or parsed.autostart) and not (parsed.master or parsed.worker)
+
+
+def _ask_the_server(environment: Any) -> None:
+    for user in environment.user_classes:
+        try:
+            if issubclass(user, PredictionUser):
+                user.prepare(environment.host)
+        except (plan.Unprepared, ValueError, OSError) as error:
+            _refuse(str(error))
+
+
 def _refuse(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"rapide: {message}", file=sys.stderr)
     sys.exit(WRONG_USAGE)
 
 

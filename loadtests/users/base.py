@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from locust import User
 
+from rapide.loadtests.payloads import Payload
 from rapide.loadtests.users.plan import Options
 
 _numbers = itertools.count()
@@ -22,6 +23,14 @@ class PredictionUser(User):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.keys = self.options.keys(next(_numbers))
+
+    @classmethod
+    def prepare(cls, host: str) -> list[Payload]:
+        """What to send to ``host``, made from what the server says of the model: asked once for all users.
+
+        Raises Unprepared with the server's reason, or ValueError or OSError about recorded rows.
+        """
+        raise NotImplementedError
 
     def wait_time(self) -> float:
         return self.options.wait_s

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import itertools
+import json
+from functools import cache
+from http.client import HTTPException
 from typing import Any, ClassVar
+from urllib.error import HTTPError, URLError
 
 from locust import FastHttpUser, task
 
 from rapide.loadtests.payloads import Payload, describe
 from rapide.loadtests.users.base import PredictionUser
+from rapide.loadtests.users.plan import Options, Unprepared
+
+
+@cache
+def _payloads(host: str, options: Options) -> list[Payload]:
+    try:
+        inputs = describe(host, options.model, options.version, options.timeout_s)
+    except HTTPError as error:
+        raise Unprepared(_told(host, error)) from None
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise Unprepared(f"cannot reach {host}: {reason}.") from None
+    except (ValueError, LookupError, TypeError):
+        raise Unprepared(f"{host} does not describe the model as the Open Inference Protocol says.") from None
+    return options.payloads(inputs)
+
+
+def _told(host: str, error: HTTPError) -> str:
+    """The server's own words, where it has some."""
+    try:
+        return str(json.loads(error.read())["error"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return f"{host} answered {error.code} when asked about the model."
 
 
 class _HttpUser(PredictionUser, FastHttpUser):
@@ -19,9 +46,12 @@ class _HttpUser(PredictionUser, FastHttpUser):
         super().__init__(environment)
         self.connection_timeout = self.network_timeout = self.options.timeout_s
 
+    @classmethod
+    def prepare(cls, host: str) -> list[Payload]:
+        return _payloads(host, cls.options)
+
     def on_start(self) -> None:
-        inputs = describe(self.host or "", self.options.model, self.options.version, self.options.timeout_s)
-        payloads = self.options.payloads(inputs)
+        payloads = self.prepare(self.host or "")
         self.path = payloads[0].path
         self.name = f"{self.options.model} ({self.encoding})"
         self.requests = itertools.cycle([self.encode(payload) for payload in payloads])

@@ -14,6 +14,10 @@ DIFFERENT_PAYLOADS = 64
 """Enough that nothing could answer from memory, few enough to encode in a blink."""
 
 
+class Unprepared(Exception):
+    """There is nothing to send: nobody answers, or the server refuses. The message, one line, says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line says of the requests. ``rows_from`` is empty for random values."""

@@ -69,17 +69,25 @@ def test_recorded_rows_of_text_and_numbers_are_sent(server: Served, tmp_path: Pa
     assert said.returncode == PASSED, said.stdout + said.stderr
 
 
-def test_a_server_that_is_not_there_meets_no_objective(server: Served) -> None:
-    said = locust(server, "--model", "nothing", "--slo", "errors<1%")
-    assert said.returncode == MISSED
-    assert "MISSED  errors<1%" in said.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--slo", "p99<1s"], "--model NAME"), (["--model", "linear", "--slo", "p99<1h"], "--slo: 'p99<1h'")],
+    [
+        (["--slo", "p99<1s"], "--model NAME says which model"),
+        (["--model", "linear", "--slo", "p99<1h"], "--slo: 'p99<1h'"),
+        (["--model", "nope", "JsonUser"], "there is no model 'nope' here. Models here: linear, mixed."),
+        (["--model", "nope", "GrpcUser"], "there is no model 'nope' here. Models here: linear, mixed."),
+        (["--model", "linear", "--model-version", "7"], "model 'linear' has no version '7' here."),
+        (["--model", "linear", "--host", "http://127.0.0.1:1"], "cannot reach http://127.0.0.1:1: "),
+        (["--model", "linear", "--host", "127.0.0.1:1"], "cannot reach 127.0.0.1:1: "),
+        (["--model", "linear", "--grpc", "127.0.0.1:1", "GrpcUser"], "cannot reach 127.0.0.1:1 over gRPC: "),
+        (["--model", "linear", "--rows-from", "/nowhere.npz"], "No such file or directory: '/nowhere.npz'"),
+    ],
 )
-def test_wrong_usage_costs_no_run(server: Served, arguments: list[str], words: str) -> None:
+def test_what_cannot_run_is_said_in_one_line(server: Served, arguments: list[str], words: str) -> None:
     said = locust(server, *arguments)
     assert said.returncode == WRONG_USAGE
-    assert words in said.stderr
+    ours = [line for line in said.stderr.splitlines() if line.startswith("rapide: ")]
+    assert len(ours) == 1, said.stderr
+    assert words in ours[0]
+    assert "Traceback" not in said.stdout + said.stderr
+    assert "Aggregated" not in said.stdout + said.stderr, "no empty tables"
