@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -130,11 +130,24 @@ class Conductor:
         reasons = "".join(f"\n  {problem}" for problem in sorted(self._told))
         missing = (self._explicit or frozenset()) - {model.name for model in served.models} - {_EVERYTHING}
         if missing:
-            raise NotFound(f"cannot load {', '.join(sorted(missing))} from {path}.{reasons}")
+            absent = "".join(self._why_absent(sorted(missing)))
+            raise NotFound(
+                f"cannot load {', '.join(sorted(missing))} from {path}.{absent}{reasons}",
+                hint=_models_there(self.state.available),
+            )
         if not served.models and reasons:
             raise BrokenVersion(f"nothing in {path} can be served:{reasons}")
         if not served.models and control == "none":
             raise RepositoryError(f"there is no model in {path}.", hint="Publish one: rapide convert --help.")
+
+    def _why_absent(self, names: list[str]) -> Iterator[str]:
+        """A line for each of the models that the repository's problems do not explain."""
+        troubled, policy = {problem["model"] for problem in self.state.problems}, self._settings.version_policy
+        for name in names:
+            if name not in self.state.available and name not in troubled:
+                yield f"\n  {name[:128]}: there is no such model"
+            elif name not in troubled:
+                yield f"\n  {name}: the version policy {policy} chooses none of its versions"
 
     async def _step(self, snapshot: RepositorySnapshot) -> bool:
         """One attempt to get closer to ``snapshot``; True when there is nothing more to try now."""
@@ -274,5 +287,10 @@ class Conductor:
 
 
 def _no_such_model(name: str, snapshot: RepositorySnapshot) -> NotFound:
-    names = ", ".join(list(snapshot.models)[:8]) or "none"
-    return NotFound(f"there is no model {name[:128]!r} in the repository.", hint=f"Models there are: {names}.")
+    return NotFound(
+        f"there is no model {name[:128]!r} in the repository.", hint=_models_there(list(snapshot.models))
+    )
+
+
+def _models_there(names: Iterable[str]) -> str:
+    return f"Models there are: {', '.join(list(names)[:8]) or 'none'}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -275,7 +276,19 @@ async def test_what_is_loaded_stays_when_the_repository_vanishes(
     [
         ({}, [("a", 1, BAD)], BrokenVersion, "a/1: no such operator"),
         ({"control": "none"}, [], RepositoryError, "there is no model in"),
-        ({"control": "explicit", "load": ("z",)}, [("a", 1, MODEL)], NotFound, "cannot load z"),
+        (
+            {"control": "explicit", "load": ("z", "a", "y")},
+            [("a", 1, MODEL), ("b", 1, MODEL)],
+            NotFound,
+            r"cannot load y, z from .*\.\n  y: there is no such model\n  z: .*\nModels there are: a, b\.",
+        ),
+        ({"control": "explicit", "load": ("z",)}, [], NotFound, "no such model.*\nModels there are: none"),
+        (
+            {"control": "explicit", "load": ("a",), "version_policy": "specific:7"},
+            [("a", 1, MODEL)],
+            NotFound,
+            "a: the version policy specific:7 chooses none of its versions",
+        ),
         ({"control": "explicit", "load": ("a",)}, [("a", 1, BAD)], NotFound, "a/1: no such operator"),
     ],
 )
@@ -289,8 +302,9 @@ async def test_a_server_that_would_serve_nothing_does_not_start(
     for name, version, model in versions:
         publish(tmp_path, name, version, model)
     async with stage(tmp_path, **settings) as on:
-        with pytest.raises(error, match=words):
+        with pytest.raises(error) as caught:
             await on.conductor.first()
+    assert re.search(words, f"{caught.value.message}\n{caught.value.hint}")
 
 
 async def test_an_empty_repository_may_be_watched(tmp_path: Path) -> None:
