@@ -62,7 +62,7 @@ class Machine:
 
 def read_machine(root: Path = Path("/")) -> Machine:
     """This machine's facts; ``root`` holds ``proc`` and ``dev``."""
-    processor, flags = _processor(root / "proc/cpuinfo")
+    processor, flags = read_processor(root / "proc/cpuinfo")
     return Machine(
         processor=processor,
         architecture=platform.machine(),
@@ -78,7 +78,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     )
 
 
-def _processor(cpuinfo: Path) -> tuple[str, frozenset[str]]:
+def read_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, frozenset[str]]:
     """Name and flags of the first processor; x86 and Arm use different words."""
     fields: dict[str, str] = {}
     try:

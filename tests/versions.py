@@ -15,6 +15,7 @@ from rapide.server.repository.local import open_repository
 from rapide.server.repository.manifest import Feature, FileRecord, Manifest, Prediction
 from rapide.server.repository.publisher import publish
 from rapide.server.repository.snapshot import VersionEntry
+from rapide.server.repository.variant import Variant
 from rapide.server.signature import DYNAMIC, DataType, Signature, TensorSpec
 from tests.models import ONNX_TYPES
 
@@ -42,6 +43,7 @@ def publish_version(
     predictions: Sequence[Prediction] = (),
     parity: Mapping[str, Any] | None = None,
     description: str = "",
+    variants: Sequence[Variant] = (),
 ) -> int:
     """Publishes ``model`` as the next version of ``name``; returns its number."""
     contents: dict[str, Path | bytes] = {"model.onnx": model.SerializeToString(), **(files or {})}
@@ -59,6 +61,7 @@ def publish_version(
             predictions=tuple(predictions),
             parity=parity or {},
             description=description,
+            variants=tuple(variants),
         )
 
     return publish(root, name, contents, manifest)

@@ -22,7 +22,7 @@ examples:
   rapide models model.onnx                      a bare file is a repository of one
   rapide models models/ --json | jq '.models[] | {name, labels}'
 """
-_COLUMNS = ("model", "version", "labels", "size", "digest", "created", "quality")
+_COLUMNS = ("model", "version", "labels", "size", "digest", "created", "quality", "variants")
 _MOST_METRICS = 3
 
 
@@ -32,7 +32,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "models",
         help="show what a repository holds",
         description="Shows the versions of every model, newest first: which labels mean them and what share of "
-        "the requests they answer, size, digest, time of publishing and quality. Problems follow at the end.",
+        "the requests they answer, size, digest, time of publishing, quality, and variants (the default first).\n"
+        "Problems follow at the end.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,6 +89,7 @@ def _rows(model: ModelEntry) -> Iterator[tuple[str, ...]]:
             entry.digest.removeprefix("sha256:")[:12] if entry.digest else "–",
             _created(entry),
             ", ".join(f"{name} {value:.4g}" for name, value in list(_metrics(entry).items())[:_MOST_METRICS]),
+            ", ".join(_variants(entry)),
         )
 
 
@@ -110,6 +112,12 @@ def _metrics(entry: VersionEntry) -> Mapping[str, float]:
     """The figures of the manifest's quality: whole numbers there count rows, texts say where it was measured."""
     quality = entry.manifest.quality if entry.manifest is not None else {}
     return {name: value for name, value in quality.items() if isinstance(value, float)}
+
+
+def _variants(entry: VersionEntry) -> list[str]:
+    """The names of the version's variants, the default first; none where there is only ``model.onnx``."""
+    variants = entry.manifest.variants if entry.manifest is not None else ()
+    return [variant.name for variant in sorted(variants, key=lambda variant: not variant.is_default)]
 
 
 def _to_json(path: Path, snapshot: RepositorySnapshot) -> dict[str, Any]:
@@ -142,4 +150,5 @@ def _version_json(entry: VersionEntry) -> dict[str, Any]:
         "parent": manifest.parent if manifest is not None else None,
         "description": manifest.description if manifest is not None else "",
         "quality": dict(manifest.quality) if manifest is not None else {},
+        "variants": [variant.to_json() for variant in manifest.variants] if manifest is not None else [],
     }

@@ -1,9 +1,10 @@
 """One loaded version: checked, proved and warm.
 
 What is refused before the runtime sees it: files that are not those which were published, weights outside the
-version's folder, oversized files. After loading, the graph must agree with the manifest, and the golden rows must
-be answered as the original model did. A file without a manifest gets its signature from the graph, and its rows
-are merged only if running made-up ones shows that they are independent.
+version's folder, oversized files. Of a version with variants one is loaded: the one that was asked for, or the
+default if this processor computes it as it was proven. After loading, the graph must agree with the manifest, and
+the golden rows must be answered as the original model did. A file without a manifest gets its signature from the
+graph, and its rows are merged only if running made-up ones shows that they are independent.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from rapide.server.errors import BrokenVersion
+from rapide.server.machine import read_processor
 from rapide.server.model.external_data import check_external_data, external_data
 from rapide.server.model.golden import read_golden, tolerance_of
 from rapide.server.model.graph import GraphTensor, check_agreement
@@ -25,6 +28,7 @@ from rapide.server.repository.files import read_regular
 from rapide.server.repository.layout import GOLDEN_FILE
 from rapide.server.repository.manifest import Manifest
 from rapide.server.repository.snapshot import VersionEntry
+from rapide.server.repository.variant import Variant, choose_variant
 from rapide.server.signature import DataType, Signature
 from rapide.server.tensors import NUMPY_DTYPES, Array
 
@@ -40,7 +44,7 @@ class Model:
     name: str
     version: str
     digest: str
-    """``sha256:…`` of ``model.onnx``."""
+    """``sha256:…`` of ``model.onnx``, whichever variant was loaded: it names the version."""
     manifest: Manifest | None
     signature: Signature
     run_us: float
@@ -52,6 +56,8 @@ class Model:
     """One row that is known to run; empty where none is known."""
     has_rows: bool
     """Whether each output has one row for each row of input, even if they may not be merged."""
+    variant: str = ""
+    """Which of the version's variants this is; empty where it has none."""
 
     def run(self, arrays: list[Array]) -> list[Array]:
         """The outputs for checked ``arrays``, in the signature's order. Blocking. Raises RapideError."""
@@ -70,22 +76,27 @@ class Model:
         return [output[:0] for output in self.session.run(row)]
 
 
-def load_model(entry: VersionEntry, options: SessionOptions) -> Model:
+def load_model(entry: VersionEntry, options: SessionOptions, variant: str = "") -> Model:
     """Loads, checks and warms the version. Blocking, for seconds if it is large: call it on a thread.
 
-    Raises BrokenVersion, whose message says what is wrong.
+    ``variant``: the name of one of the manifest's variants; empty for the default. Raises BrokenVersion, whose
+    message says what is wrong, also for a variant that there is not or that needs another processor.
     """
     verify_version(entry)
+    chosen = _chosen(entry, variant)
+    path = entry.model_path if chosen is None else entry.folder / chosen.file
     try:
-        content = read_regular(entry.model_path, options.max_model_bytes)
+        content = read_regular(path, options.max_model_bytes)
     except OSError as error:
-        raise BrokenVersion(f"{entry.model_path.name} cannot be read: {error.strerror}") from error
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        raise BrokenVersion(f"{path.name} cannot be read: {error.strerror}") from error
+    digest = entry.digest or f"sha256:{hashlib.sha256(content).hexdigest()}"
     places = external_data(content)
-    check_external_data(places, entry.folder, None if entry.manifest is None else entry.manifest.files)
-    session = Session(content, entry.folder, has_external_data=bool(places), options=options)
+    check_external_data(places, path.parent, _vouched_for(entry, path.parent))
+    session = Session(content, path.parent, has_external_data=bool(places), options=options)
     del content
-    learned = _from_graph(session) if entry.manifest is None else _from_manifest(session, entry, entry.manifest)
+    learned = (
+        _from_graph(session) if entry.manifest is None else _from_manifest(session, entry, entry.manifest, chosen)
+    )
     run_us, row_us = _UNKNOWN_RUN_US, 0.0
     if learned.row is not None:
         run_us, row_us = measure(session.run, learned.row, is_batchable=learned.signature.batchable)
@@ -102,7 +113,31 @@ def load_model(entry: VersionEntry, options: SessionOptions) -> Model:
         session=session,
         sample_row=learned.row or [],
         has_rows=learned.has_rows,
+        variant="" if chosen is None else chosen.name,
     )
+
+
+def _chosen(entry: VersionEntry, name: str) -> Variant | None:
+    variants = () if entry.manifest is None else entry.manifest.variants
+    if not variants and not name:
+        return None
+    chosen = choose_variant(variants, name, read_processor()[1])
+    if chosen is not None and not name and not chosen.is_default:
+        _log.warning(
+            "%s/%d: this processor would not compute its default variant as proven; %r is loaded instead",
+            entry.model,
+            entry.version,
+            chosen.name,
+        )
+    return chosen
+
+
+def _vouched_for(entry: VersionEntry, folder: Path) -> set[str] | None:
+    """The files in ``folder`` that the manifest lists, by their paths there; None without a manifest."""
+    if entry.manifest is None:
+        return None
+    files = [entry.folder / name for name in entry.manifest.files]
+    return {str(file.relative_to(folder)) for file in files if file.is_relative_to(folder)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +150,7 @@ class _Learned:
     doubt: str = ""
 
 
-def _from_manifest(session: Session, entry: VersionEntry, manifest: Manifest) -> _Learned:
+def _from_manifest(session: Session, entry: VersionEntry, manifest: Manifest, variant: Variant | None) -> _Learned:
     signature = manifest.signature
     check_agreement(signature, session.inputs, session.outputs)
     session.select([spec.name for spec in signature.inputs], [spec.name for spec in signature.outputs])
@@ -124,7 +159,8 @@ def _from_manifest(session: Session, entry: VersionEntry, manifest: Manifest) ->
         sample = find_sample(session.run, [by_name[spec.name] for spec in signature.inputs])
         return _Learned(signature, None if sample is None else sample.rows[0], signature.batchable)
     golden = read_golden(entry.folder / GOLDEN_FILE, signature)
-    golden.check(session.run, signature, tolerance_of(manifest.parity))
+    stated = {"tolerance": variant.tolerance} if variant and variant.tolerance else manifest.parity
+    golden.check(session.run, signature, tolerance_of(stated))
     rows = golden.inputs
     row = [array[:1] for array in rows] if signature.batchable else rows
     return _Learned(signature, row, signature.batchable)

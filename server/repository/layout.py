@@ -7,6 +7,7 @@ models/                    the repository
     .staging-…/            a version being written; swept by the next publisher if its writer died
     1/  model.onnx         a version: immutable
         manifest.json
+        variants/         other forms of the model
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 BASELINE_FILE = "baseline.json"
 GOLDEN_FILE = "golden.npz"
+VARIANTS_FOLDER = "variants"
 ACTIVATIONS_FILE = "activations.jsonl"
 LOCK_FILE = ".lock"
 STAGING_PREFIX = ".staging-"

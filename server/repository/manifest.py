@@ -19,6 +19,7 @@ from rapide.server.repository.fields import FieldError, Fields, parse_object
 from rapide.server.repository.files import read_regular
 from rapide.server.repository.layout import MANIFEST_FILE, MODEL_FILE, is_model_name, is_safe_relative
 from rapide.server.repository.times import parse_time
+from rapide.server.repository.variant import Variant, check_variants
 from rapide.server.signature import Signature
 
 SCHEMA = 1
@@ -152,6 +153,8 @@ class Manifest:
     description: str = ""
     parent: int | None = None
     """The version that this one was derived from (retrained, quantised), if any."""
+    variants: tuple[Variant, ...] = ()
+    """All forms of the model in this version, the default among them; empty: there is only ``model.onnx``."""
 
     @property
     def digest(self) -> str:
@@ -177,6 +180,7 @@ class Manifest:
             "lineage": dict(self.lineage),
             "parity": dict(self.parity),
             "quality": dict(self.quality),
+            **({"variants": [variant.to_json() for variant in self.variants]} if self.variants else {}),
         }
 
     def to_bytes(self) -> bytes:
@@ -190,7 +194,7 @@ class Manifest:
         schema = fields.integer("schema", least=1)
         if schema != SCHEMA:
             raise FieldError(f"it has schema {schema}; this rapide reads schema {SCHEMA}: upgrade it")
-        return cls(
+        manifest = cls(
             model=_read_name(fields),
             version=fields.integer("version", least=1),
             created=_read_created(fields),
@@ -203,7 +207,10 @@ class Manifest:
             quality=fields.mapping("quality", {}),
             description=fields.text("description", ""),
             parent=fields.optional_integer("parent", least=1),
+            variants=fields.each("variants", Variant.read),
         )
+        check_variants(manifest.variants, manifest.files)
+        return manifest
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:

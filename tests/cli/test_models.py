@@ -14,6 +14,7 @@ from rapide.cli.main import main
 from rapide.server.repository.labels import parse_changes
 from rapide.server.repository.local import open_repository
 from rapide.server.repository.publisher import publish
+from rapide.server.repository.variant import Variant
 from tests.server.repository.examples import Clock, bare_tree, builder, model_bytes
 
 QUALITY = {"r2": 0.91234, "mae": 812.7, "rmse": 1.5, "max_error": 9.0, "rows": 300, "target": "price"}
@@ -37,7 +38,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_the_table(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", str(models)]) == 0
     header, third, second, first, plain = lines(capsys)
-    assert header.split() == ["model", "version", "labels", "size", "digest", "created", "quality"]
+    assert header.split() == ["model", "version", "labels", "size", "digest", "created", "quality", "variants"]
     digest = open_repository(models).scan().models["car-price"].versions[3].digest or ""
     assert re.split(" {2,}", third) == [
         "car-price", "3", "canary 10 %", "2.0 MB", digest[7:19], "2024-11-20 10:00",
@@ -140,3 +141,17 @@ def test_nothing_heavy_is_imported(models: Path) -> None:
     command = [sys.executable, "-c", script, "models", str(models)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_variants_are_named_the_default_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    variants = (Variant("original", "variants/original.onnx", False), Variant("int8", "model.onnx", True))
+    files = {"model.onnx": model_bytes(b"small"), "variants/original.onnx": model_bytes()}
+    publish(tmp_path, "m", files, builder("m", variants=variants))
+    assert main(["models", str(tmp_path)]) == 0
+    assert lines(capsys)[1].endswith("int8, original")
+    assert main(["models", str(tmp_path), "--json"]) == 0
+    (version,) = json.loads(capsys.readouterr().out)["models"][0]["versions"]
+    assert [(each["name"], each["file"]) for each in version["variants"]] == [
+        ("original", "variants/original.onnx"),
+        ("int8", "model.onnx"),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from rapide.server.errors import BrokenVersion, InvalidRequest
 from rapide.server.model import Model, SessionOptions, load_model
+from rapide.server.repository.snapshot import VersionEntry
+from rapide.server.repository.variant import Variant
 from rapide.server.signature import DataType, Signature, TensorSpec
 from tests import models
 from tests.versions import entry_of, golden_rows, publish_version, signature_of
@@ -202,3 +205,64 @@ def test_runs_on_many_threads_do_not_mix(tmp_path: Path) -> None:
 def test_poison_is_the_callers_fault(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="out of data bounds"):
         load_bare(tmp_path, models.lookup()).run([np.array([1, 99])])
+
+
+DEFAULT = Variant("double", "model.onnx", True, tolerance={"relative": 0.0, "absolute": 1000.0})
+OTHER = Variant("single", "variants/single.onnx", False)
+
+
+def publish_variants(root: Path, *variants: Variant, other: onnx.ModelProto | None = None) -> VersionEntry:
+    """Two forms that can be told apart: the default answers twice what ``single``, the golden rows' own, does."""
+    content = (other or models.linear()).SerializeToString()
+    golden = golden_rows({"x": X}, {"y": Y})
+    publish_version(root, "m", models.linear(2.0), golden=golden, files={OTHER.file: content}, variants=variants)
+    return entry_of(root, "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "loaded", "scale"), [("", "double", 2), ("double", "double", 2), ("single", "single", 1)]
+)
+def test_a_variant_is_loaded_by_name(tmp_path: Path, name: str, loaded: str, scale: int) -> None:
+    entry = publish_variants(tmp_path, DEFAULT, OTHER)
+    model = load_model(entry, SessionOptions(), name)
+    assert model.variant == loaded
+    assert model.digest == entry.digest  # whichever was loaded: it names the version
+    assert np.allclose(model.run([X])[0], X @ models.LINEAR_WEIGHTS * scale + models.LINEAR_BIAS)
+
+
+def test_a_variant_that_this_processor_lacks_something_for_gives_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = publish_variants(tmp_path, replace(DEFAULT, needs_cpu=("no_such_flag",)), OTHER)
+    assert load_model(entry, SessionOptions()).variant == "single"
+    assert "'single' is loaded instead" in caplog.text
+    with pytest.raises(BrokenVersion, match="its variant 'double' needs a processor with no_such_flag"):
+        load_model(entry, SessionOptions(), "double")
+
+
+def test_each_variant_is_held_to_the_golden_rows(tmp_path: Path) -> None:
+    entry = publish_variants(tmp_path, replace(DEFAULT, tolerance={}), OTHER)
+    load_model(entry, SessionOptions(), "single")
+    with pytest.raises(BrokenVersion, match="output 'y' of its golden rows has"):
+        load_model(entry, SessionOptions())
+
+
+def test_an_unknown_variant_is_named(tmp_path: Path) -> None:
+    publish_version(tmp_path, "m", models.linear())
+    with pytest.raises(BrokenVersion, match="it has no variant 'int8'; variants there are: none"):
+        load_model(entry_of(tmp_path, "m"), SessionOptions(), "int8")
+
+
+def test_a_variants_weights_lie_beside_it(tmp_path: Path) -> None:
+    """Not beside ``model.onnx``: paths in an ONNX file start at its own folder."""
+    weights = models.LINEAR_WEIGHTS.tobytes()
+    variants = (DEFAULT, OTHER)
+    content = models.external("single.bin").SerializeToString()
+    files = {OTHER.file: content, "single.bin": weights}
+    publish_version(tmp_path, "m", models.linear(2.0), files=files, variants=variants)
+    with pytest.raises(BrokenVersion, match=r"'single\.bin', which its manifest does not list"):
+        load_model(entry_of(tmp_path, "m"), SessionOptions(), "single")
+    publish_version(
+        tmp_path, "m", models.linear(2.0), files={**files, "variants/single.bin": weights}, variants=variants
+    )
+    assert np.allclose(load_model(entry_of(tmp_path, "m", 2), SessionOptions(), "single").run([X])[0], Y)

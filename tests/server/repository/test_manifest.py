@@ -161,9 +161,13 @@ def test_reading_from_a_folder(tmp_path: Path) -> None:
 def test_the_reference_page_shows_what_is_true() -> None:
     """Its examples are read as they stand there, and it names every field that is written."""
     page = (Path(__file__).parents[3] / "docs" / "reference" / "manifest.md").read_text()
-    manifest, line = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    manifest, variants, line = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     shown = Manifest.from_bytes(manifest.encode())
     assert json.loads(manifest) == shown.to_json()
     assert Activation.from_line(line.encode()).to_line() == line.encode()
-    fields = {*shown.to_json(), *shown.features[0].to_json(), *shown.predictions[0].to_json(), *json.loads(line)}
+    raw = {**shown.to_json(), **json.loads(f"{{{variants}}}")}
+    raw["files"]["variants/original.onnx"] = RECORD.to_json()
+    assert Manifest.from_json(raw).to_json() == raw
+    fields = {*raw, *shown.features[0].to_json(), *shown.predictions[0].to_json(), *json.loads(line)}
+    fields |= raw["variants"][0].keys()
     assert {field for field in fields if f"`{field}`" not in page} == set()
