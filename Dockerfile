@@ -13,6 +13,8 @@ COPY server server
 COPY proto proto
 COPY converters converters
 COPY loadtests loadtests
+COPY profiles profiles
+COPY reports reports
 # pip has done its work then, and a server that cannot install anything is a smaller target.
 RUN python3 -m venv /opt/rapide \
     && /opt/rapide/bin/python -m pip install --no-cache-dir --disable-pip-version-check . \

@@ -23,12 +23,14 @@ BY_HAND = {"atheris"}
 
 EXTRAS = {
     "server": ("otel",),  # imported only where an endpoint is set
-    "rapide/cli": ("convert",),  # imported only by commands that convert
+    "rapide/cli": ("convert", "reports"),  # imported only by commands that convert
     "proto": ("test",),  # grpcio-tools, to generate
     "converters": ("convert",),
     "demo": ("convert",),
     "loadtests": ("loadtest", "convert"),
-    "tests": ("test", "convert", "otel", "loadtest"),
+    "profiles": (),
+    "reports": ("reports",),
+    "tests": ("test", "convert", "otel", "loadtest", "reports"),
 }
 """The folder's extras, beside the dependencies that every installation has."""
 

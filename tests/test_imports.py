@@ -40,7 +40,18 @@ RULES = (
         SERVER, "the server knows no converter, load test or command", only=("rapide.proto", "rapide.__version__")
     ),
     Rule("rapide.proto", "the wire contracts stand alone", only=()),
-    Rule("rapide.loadtests", "a load test is a client like any other", only=("rapide.proto",)),
+    Rule(
+        "rapide.loadtests",
+        "a load test is a client like any other",
+        only=("rapide.proto", "rapide.profiles", "rapide.reports"),
+    ),
+    Rule("rapide.reports", "a page is a page, whatever it tells of", only=()),
+    Rule(
+        "rapide.profiles",
+        "a profile is read where no server runs",
+        only=(f"{SERVER}.errors", f"{SERVER}.telemetry.bins"),
+        never=HEAVY[1:],
+    ),
     Rule(
         "rapide.converters",
         "converters and server meet in the model folder",
@@ -84,6 +95,7 @@ RULES = (
 
 SOLE_IMPORTERS = {
     "onnxruntime": (f"{SERVER}.model", "rapide.converters", "rapide.loadtests"),
+    "matplotlib": ("rapide.reports",),
     "grpc": (f"{SERVER}.protocols", "rapide.loadtests", "rapide.cli", "rapide.proto"),
     "starlette": (f"{SERVER}.protocols", "rapide.loadtests"),
     "uvicorn": (f"{SERVER}.protocols", f"{SERVER}.app", "rapide.loadtests"),

@@ -1,0 +1,1 @@
+"""Usage profiles: how models are really used, read, merged, imitated and compared. No server is needed."""
