@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from rapide import __version__
@@ -36,7 +37,13 @@ def curl_line(base: str, model: ServedModel) -> str:
     return f"curl {base}{model.path} -d {shlex.quote(model.body)}"
 
 
-def banner_json(settings: Settings, models: list[ServedModel], why_workers: str, ready_s: float) -> dict[str, Any]:
+def banner_json(
+    settings: Settings,
+    models: list[ServedModel],
+    why_workers: str,
+    ready_s: float,
+    tuned: Sequence[str] = (),
+) -> dict[str, Any]:
     """The fields of the log line that says the server is ready."""
     where = addresses(settings)
     return {
@@ -50,12 +57,19 @@ def banner_json(settings: Settings, models: list[ServedModel], why_workers: str,
         "workers": settings.workers,
         "why_workers": why_workers,
         "threads": settings.threads,
+        "tuned": list(tuned),
         "curl": [curl_line(where["http"], model) for model in models[:MAX_EXAMPLES]],
     }
 
 
-def banner_text(settings: Settings, models: list[ServedModel], why_workers: str, ready_s: float) -> str:
-    """Some lines for a terminal, without colours."""
+def banner_text(
+    settings: Settings,
+    models: list[ServedModel],
+    why_workers: str,
+    ready_s: float,
+    tuned: Sequence[str] = (),
+) -> str:
+    """Some lines for a terminal, without colours. ``tuned``: which versions run as tuning files say."""
     where = addresses(settings)
     threads = f"{settings.threads} thread{'s' * (settings.threads > 1)}"
     lines = [f"rapide {__version__} is ready after {ready_s:.2f} s", "", f"  {_served_from(settings)}"]
@@ -67,6 +81,7 @@ def banner_text(settings: Settings, models: list[ServedModel], why_workers: str,
         *(f"  {_SOCKET_NAMES[name]:9} unix:{path}" for name, path in sockets_of(settings).items()),
         f"  metrics   {where['metrics']}",
         f"  workers   {settings.workers} × {threads} ({why_workers})",
+        *(f"  tuned     {line}" for line in tuned[:MAX_MODELS]),
     ]
     if models:
         lines += ["", "  Try it:"]

@@ -30,12 +30,15 @@ from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.routing import ModelTargets, Router
 from rapide.server.settings import Settings
 from rapide.server.telemetry.recorder import Recorder
+from rapide.server.tuning_file import ModelTuning, in_force
 
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """Model and version."""
-MakeEngine = Callable[[Model, Recorder], Engine]
+Load = Callable[[VersionEntry, str], Model]
+"""Of a version and its tuning (``PlannedVersion.tuning``)."""
+MakeEngine = Callable[[Model, Recorder, str], Engine]
 MakeRecorder = Callable[[str, str, str], Recorder]
 """Of model, version, digest (``Telemetry.recorder``)."""
 
@@ -99,7 +102,7 @@ class Catalogue:
 
     def __init__(
         self,
-        load: Callable[[VersionEntry], Model],
+        load: Load,
         make_engine: MakeEngine,
         make_recorder: MakeRecorder,
         loaders: Executor,
@@ -216,11 +219,11 @@ class Catalogue:
     async def _load_version(self, planned: PlannedVersion) -> LoadedVersion:
         def load() -> tuple[VersionEntry, Model]:
             entry = planned.open()
-            return entry, self._load(entry)
+            return entry, self._load(entry, planned.tuning)
 
         entry, model = await asyncio.get_running_loop().run_in_executor(self._loaders, load)
         recorder = self._make_recorder(model.name, model.version, model.digest)
-        engine = self._make_engine(model, recorder)
+        engine = self._make_engine(model, recorder, planned.tuning)
         engine.start()
         return LoadedVersion(planned.identity, entry, model, engine, recorder)
 
@@ -253,24 +256,50 @@ def catalogue_of(
     settings: Settings, make_recorder: MakeRecorder, runners: Executor, loaders: Executor
 ) -> Catalogue:
     """A catalogue as ``settings`` say. ``runners``: threads for models too slow for the loop."""
-    options = SessionOptions(threads=settings.threads, spinning=settings.spinning)
-    policy = BatchPolicy(
-        max_batch_rows=settings.max_batch_rows,
-        max_queue_rows=settings.max_queue_rows,
-        max_delay_s=settings.max_delay_us * 1e-6,
-    )
 
-    def make_engine(model: Model, recorder: Recorder) -> Engine:
+    def make_engine(model: Model, recorder: Recorder, text: str) -> Engine:
+        tuning = _tuning_of(settings, text)
+        policy = BatchPolicy(
+            max_batch_rows=tuning.max_batch_rows,
+            max_queue_rows=tuning.max_queue_rows,
+            max_delay_s=tuning.max_delay_us * 1e-6,
+        )
         return Engine(
             model,
             policy,
             executor=runners,
             recorder=recorder,
-            sessions=settings.sessions,
-            inline_below_us=settings.inline_below_us,
+            sessions=tuning.sessions,
+            inline_below_us=tuning.inline_below_us,
         )
 
-    def load(entry: VersionEntry) -> Model:
-        return load_model(entry, options)
+    def load(entry: VersionEntry, text: str) -> Model:
+        tuning = _tuning_of(settings, text)
+        return load_model(entry, session_options(tuning), _variant_of(entry, tuning))
 
     return Catalogue(load, make_engine, make_recorder, loaders, drain_s=settings.drain_s)
+
+
+def session_options(tuning: ModelTuning) -> SessionOptions:
+    """What of ``tuning`` is the runtime's business."""
+    return SessionOptions(
+        threads=tuning.intra_op_threads,
+        spinning=tuning.allow_spinning,
+        graph_level=tuning.graph_level,
+        arena=tuning.arena,
+        dynamic_block_base=tuning.dynamic_block_base,
+        max_rows_per_run=tuning.max_rows_per_run,
+    )
+
+
+def _variant_of(entry: VersionEntry, tuning: ModelTuning) -> str:
+    """The tuned variant, if the version has it: another version of the same bytes may have no variants."""
+    variants = () if entry.manifest is None else entry.manifest.variants
+    if tuning.variant and tuning.variant not in {variant.name for variant in variants}:
+        _log.warning("%s/%d has no variant %r, which is tuned for", entry.model, entry.version, tuning.variant)
+        return ""
+    return tuning.variant
+
+
+def _tuning_of(settings: Settings, text: str) -> ModelTuning:
+    return in_force(settings, ModelTuning.from_text(text) if text else None)

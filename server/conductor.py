@@ -28,6 +28,7 @@ from rapide.server.repository.policy import VersionPolicy
 from rapide.server.repository.snapshot import Problem, RepositorySnapshot
 from rapide.server.rollover import BrokenVersions, new_versions, with_one_more
 from rapide.server.settings import Settings
+from rapide.server.tuning_folder import UNTUNED, TuningFolder
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,12 @@ _EMPTY = ServerState(plan=ServingPlan().to_json())
 class Conductor:
     """One per server, in the supervisor. Repository calls block, so they run on a thread, one at a time."""
 
-    def __init__(self, settings: Settings, repository: LocalRepository, crew: Crew) -> None:
+    def __init__(
+        self, settings: Settings, repository: LocalRepository, crew: Crew, tuning: TuningFolder = UNTUNED
+    ) -> None:
+        """``settings`` are resolved: the number of workers is known."""
         self._settings = settings
+        self._tuning = tuning
         self._policy = VersionPolicy.parse(settings.version_policy)
         self._repository = repository
         self._crew = crew
@@ -175,7 +180,8 @@ class Conductor:
 
     def _goal(self, snapshot: RepositorySnapshot, served: ServingPlan) -> ServingPlan:
         models = None if self._explicit is None or _EVERYTHING in self._explicit else self._explicit
-        return plan(self._broken.healthy(snapshot, served), self._policy, models)
+        chosen = plan(self._broken.healthy(snapshot, served), self._policy, models)
+        return self._tuning.apply(chosen, self._settings.workers)
 
     def _state(self, before: ServerState, goal: ServingPlan, snapshot: RepositorySnapshot) -> ServerState:
         return replace(
@@ -222,7 +228,7 @@ class Conductor:
         self._broken = self._broken.forgiven(name)
         only = plan(self._broken.healthy(snapshot, served), self._policy, {name})
         if only.models:
-            return only.models[0]
+            return self._tuning.apply(only, self._settings.workers).models[0]
         reasons = [str(problem) for problem in snapshot.problems if problem.model == name]
         if reasons:
             raise BrokenVersion(f"model {name!r} cannot be loaded: {'; '.join(reasons)}.")

@@ -5,10 +5,12 @@ Like ``cores.py`` it takes the file system's root, so that any machine's files c
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import resource
 import socket
 from dataclasses import dataclass
@@ -76,6 +78,15 @@ def read_machine(root: Path = Path("/")) -> Machine:
         shared_memory_bytes=_free_bytes(root / "dev/shm"),
         reuse_port=_can_share_ports(),
     )
+
+
+def cpu_signature(usable_cores: int, root: Path = Path("/")) -> str:
+    """What measurements of speed hold for, as a folder's name: the processor, its instruction sets that matter,
+    and the cores that may be used (another quota is another machine to a tuner)."""
+    processor, flags = read_processor(root / "proc/cpuinfo")
+    facts = "\n".join([platform.machine(), processor, *sorted(flags & INSTRUCTION_SETS.keys())])
+    name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", processor.lower())).strip("-")[:48] or "processor"
+    return f"{name}-{usable_cores}c-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
 
 
 def read_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, frozenset[str]]:

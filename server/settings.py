@@ -311,6 +311,14 @@ class Settings:
         "let a model's threads spin between runs",
         "spinning takes a core from the next request",
     )
+    tuning: str = _setting(
+        "auto",
+        _BATCHING,
+        "folder with tuning files, as `rapide tune` writes them; auto is $XDG_STATE_HOME/rapide/tuning (mostly "
+        "~/.local/state/rapide/tuning), off uses none",
+        "what was measured for this processor and this model beats defaults that must fit all of them; settings "
+        "that differ from their defaults win over a tuning file",
+    )
     max_message_bytes: int = _setting(
         64 * 1024 * 1024,
         _LIMITS,

@@ -23,14 +23,17 @@ from typing import Any
 from rapide.server.child import Child, Process
 from rapide.server.conductor import Conductor
 from rapide.server.control import Applied, Apply, Failure, ServedModel, Start
-from rapide.server.cores import choose_workers, read_cores
+from rapide.server.cores import WorkerCount, choose_workers, read_cores
 from rapide.server.crew import Crew
 from rapide.server.errors import RapideError
 from rapide.server.repository.local import LocalRepository, open_repository
+from rapide.server.repository.plan import ServingPlan, plan
+from rapide.server.repository.policy import VersionPolicy
 from rapide.server.settings import Settings, ports_of, sockets_of
 from rapide.server.sockets import reserve
 from rapide.server.state_folder import StateFolder
 from rapide.server.tls import load_tls
+from rapide.server.tuning_folder import TuningFolder, open_tuning
 from rapide.server.unix_sockets import UnixSockets
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,10 @@ _HURRY_DRAIN_S = 0.5
 """After a second signal: long enough for answers that are all but ready."""
 
 
+Ready = Callable[[list[ServedModel], list[str]], None]
+"""Told once: what is served, and what of it is tuned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What a server that has just become ready offers."""
@@ -49,6 +56,8 @@ class Serving:
     """With the address, the ports and the number of workers resolved."""
     models: list[ServedModel]
     why_workers: str
+    tuned: list[str]
+    """Which versions run as tuning files say, in words."""
 
 
 async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> int:
@@ -59,7 +68,11 @@ async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> 
     repository = open_repository(Path(settings.models))
     load_tls(settings)  # the workers read it; what is wrong with it is told now
     ports = ports_of(settings)
-    count = choose_workers(settings.workers, read_cores())
+    cores = read_cores()
+    tuning = open_tuning(settings.tuning, cores.usable)
+    count = choose_workers(settings.workers, cores)
+    if not settings.workers:
+        count = _tuned_workers(settings, repository, tuning) or count
     with (
         reserve(settings.host, ports) as held,
         UnixSockets(sockets_of(settings)) as unix,
@@ -69,16 +82,30 @@ async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> 
         if settings.one_port:
             known["grpc_port"] = known["http_port"]
         resolved = replace(settings, **known, host=held.host, workers=count.workers, state_dir=str(folder))
-        supervisor = _Supervisor(resolved, repository, unix.descriptors)
-        return await supervisor.run(lambda models: announce(Serving(resolved, models, count.why)))
+        supervisor = _Supervisor(resolved, repository, unix.descriptors, tuning)
+        return await supervisor.run(lambda *said: announce(Serving(resolved, said[0], count.why, said[1])))
+
+
+def _tuned_workers(settings: Settings, repository: LocalRepository, tuning: TuningFolder) -> WorkerCount | None:
+    """As many as everything that will be served was tuned for, if that is one number."""
+    policy = VersionPolicy.parse(settings.version_policy)
+    chosen = frozenset(settings.load) if settings.control == "explicit" else None
+    try:
+        workers = tuning.workers(plan(repository.scan(), policy, chosen))
+    except RapideError:
+        return None  # who serves the repository says what is wrong with it
+    return None if workers is None else WorkerCount(workers, "tuned")
 
 
 class _Supervisor:
     """One run of a server. Made and used on the event loop."""
 
-    def __init__(self, settings: Settings, repository: LocalRepository, unix: dict[str, int]) -> None:
+    def __init__(
+        self, settings: Settings, repository: LocalRepository, unix: dict[str, int], tuning: TuningFolder
+    ) -> None:
         """``unix``: descriptors of listening Unix sockets, which the workers inherit."""
         self._settings = settings
+        self._tuning = tuning
         orders = [Start(slot, settings.workers, settings.to_json(), unix) for slot in range(settings.workers)]
         self._crew = Crew(
             partial(launch, inherited=tuple(unix.values())),
@@ -88,14 +115,14 @@ class _Supervisor:
             prepare_timeout_s=settings.prepare_timeout_s,
             has_reserve=settings.reserve,
         )
-        self._conductor = Conductor(settings, repository, self._crew)
+        self._conductor = Conductor(settings, repository, self._crew, tuning)
         self._crew.on_lost_state = self._start_over
         self._signals = 0
         self._stopping = asyncio.Event()
         self._rescan = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
 
-    async def run(self, ready: Callable[[list[ServedModel]], None]) -> int:
+    async def run(self, ready: Ready) -> int:
         self._crew.start()
         serving = asyncio.create_task(self._serve(ready))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -115,9 +142,10 @@ class _Supervisor:
             await self._crew.kill()
             await asyncio.gather(serving, stopping, *self._calls, return_exceptions=True)
 
-    async def _serve(self, ready: Callable[[list[ServedModel]], None]) -> None:
+    async def _serve(self, ready: Ready) -> None:
         await self._conductor.first()
-        ready(await self._crew.describe())
+        tuned = self._tuning.describe(ServingPlan.from_json(self._conductor.state.plan))
+        ready(await self._crew.describe(), tuned)
         watching = self._settings.control == "watch"
         while True:
             forced = await self._next_look(self._settings.poll_interval_s if watching else None)

@@ -105,13 +105,13 @@ def announce(serving: Serving) -> None:
     """Says on standard output that the server is ready: a banner, or a JSON line where logs are JSON."""
     from rapide.server import banner  # noqa: PLC0415 - see main.py
 
-    ready_s = _age_s()
+    said = (serving.settings, serving.models, serving.why_workers, _age_s(), serving.tuned)
     if serving.settings.log_format == "json":
-        fields = banner.banner_json(serving.settings, serving.models, serving.why_workers, ready_s)
+        fields = banner.banner_json(*said)
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         text = json.dumps({"time": now, "level": "info", **fields}, ensure_ascii=False)
     else:
-        text = banner.banner_text(serving.settings, serving.models, serving.why_workers, ready_s)
+        text = banner.banner_text(*said)
     with contextlib.suppress(OSError):  # nobody reads it (any more): no reason not to serve
         print(text, flush=True)
 

@@ -58,12 +58,25 @@ class Model:
     """Whether each output has one row for each row of input, even if they may not be merged."""
     variant: str = ""
     """Which of the version's variants this is; empty where it has none."""
+    max_rows_per_run: int = 0
+    """Some models are slower per row above some number of rows (forests change their algorithm); 0 is no limit."""
 
     def run(self, arrays: list[Array]) -> list[Array]:
         """The outputs for checked ``arrays``, in the signature's order. Blocking. Raises RapideError."""
         if self.has_rows and not arrays[0].shape[0]:
             return self._run_no_rows(arrays)
+        most = self.max_rows_per_run
+        if most and self.signature.batchable and arrays[0].shape[0] > most:
+            return self._run_in_parts(arrays, most)
         return self.session.run(arrays)
+
+    def _run_in_parts(self, arrays: list[Array], most: int) -> list[Array]:
+        """The outputs of runs of at most ``most`` rows, put together: rows are independent of each other."""
+        rows = arrays[0].shape[0]
+        parts = [
+            self.session.run([array[start : start + most] for array in arrays]) for start in range(0, rows, most)
+        ]
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def _run_no_rows(self, arrays: list[Array]) -> list[Array]:
         """The empty answer to an empty batch, cut from one row's: kernels are not written with no rows in mind.
@@ -114,6 +127,7 @@ def load_model(entry: VersionEntry, options: SessionOptions, variant: str = "") 
         sample_row=learned.row or [],
         has_rows=learned.has_rows,
         variant="" if chosen is None else chosen.name,
+        max_rows_per_run=options.max_rows_per_run,
     )
 
 

@@ -61,6 +61,10 @@ class SessionOptions:
     """How far the graph is rewritten at load."""
     arena: bool = True
     """Whether memory is kept between runs."""
+    dynamic_block_base: int = 0
+    """Parts that a parallel loop is cut into, per thread and ever smaller; 0 cuts once, evenly."""
+    max_rows_per_run: int = 0
+    """Rows of one run; more go in parts, one after the other. 0 is no limit."""
     max_model_bytes: int = 2 * 1024 * 1024 * 1024
     """Largest ``model.onnx``; protobuf ends there. Larger weights belong into external data."""
 
@@ -170,6 +174,8 @@ def _settings(options: SessionOptions) -> Any:
     spinning = "1" if options.spinning else "0"
     settings.add_session_config_entry("session.intra_op.allow_spinning", spinning)
     settings.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+    if options.dynamic_block_base:
+        settings.add_session_config_entry("session.dynamic_block_base", str(options.dynamic_block_base))
     return settings
 
 

@@ -29,11 +29,13 @@ class PlannedVersion:
     digest: str | None
     revision: str
     size_bytes: int = 0
+    tuning: str = ""
+    """How it runs on this machine (``tuning_file.ModelTuning`` as text); empty as the settings say."""
 
     @property
     def identity(self) -> str:
-        """What is loaded again when it changes: the digest, or without a manifest the revision."""
-        return self.digest or self.revision
+        """What is loaded again when it changes: the digest, or without a manifest the revision, and the tuning."""
+        return f"{self.digest or self.revision}{self.tuning}"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -43,6 +45,7 @@ class PlannedVersion:
             "digest": self.digest,
             "revision": self.revision,
             "size_bytes": self.size_bytes,
+            "tuning": self.tuning,
         }
 
     @classmethod
@@ -54,6 +57,7 @@ class PlannedVersion:
             digest=fields.optional_text("digest"),
             revision=fields.text("revision"),
             size_bytes=fields.integer("size_bytes"),
+            tuning=fields.text("tuning", ""),
         )
 
     def open(self) -> VersionEntry:

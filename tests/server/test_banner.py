@@ -68,9 +68,16 @@ def test_many_models_are_counted_and_none_is_said() -> None:
 
 
 def test_for_machines() -> None:
-    fields = json.loads(json.dumps(banner_json(Settings(workers=2), [CAR], "as set", 0.5)))
+    fields = json.loads(json.dumps(banner_json(Settings(workers=2), [CAR], "as set", 0.5, ["car-price/2: …"])))
     assert fields["event"] == "ready"
     assert fields["models"] == [{"name": "car-price", "versions": [1, 2], "labels": CAR.labels}]
     assert fields["docs"] == "http://127.0.0.1:8000/docs"
     assert fields["workers"] == 2
     assert len(fields["curl"]) == 1
+    assert fields["tuned"] == ["car-price/2: …"]
+
+
+def test_what_is_tuned_is_said() -> None:
+    text = banner_text(Settings(workers=1), [CAR], "tuned", 0.5, ["car-price/2: max_rows_per_run=64 (file)"])
+    assert "  tuned     car-price/2: max_rows_per_run=64 (file)" in text
+    assert "tuned " not in banner_text(Settings(workers=1), [CAR], "as set", 0.5)

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from rapide.server.repository.policy import VersionPolicy
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.settings import Settings
 from rapide.server.telemetry.telemetry import Telemetry
+from rapide.server.tuning_file import ModelTuning
 from tests import models
 from tests.versions import publish_version, set_labels
 
@@ -178,6 +180,20 @@ async def test_unloading_a_model_leaves_the_others(catalogue: Catalogue, tmp_pat
     assert await ask(catalogue) == 1
 
 
+async def test_another_tuning_is_another_engine(catalogue: Catalogue, tmp_path: Path) -> None:
+    publish_version(tmp_path, "m", models.constant(1))
+    (model,) = plan_of(tmp_path).models
+    tunings = [ModelTuning(max_rows_per_run=2, max_queue_rows=64), ModelTuning(max_rows_per_run=3), None]
+    seen = []
+    for round_, tuning in enumerate(tunings):
+        version = replace(model.versions[0], tuning=tuning.to_text() if tuning else "")
+        await switch(catalogue, round_, ServingPlan((replace(model, versions=(version,)),)))
+        loaded = catalogue.router.resolve("m").target
+        seen.append((loaded.model.max_rows_per_run, loaded.engine._policy.max_queue_rows))
+        assert await ask(catalogue) == 1
+    assert seen == [(2, 64), (3, 4096), (0, 4096)]
+
+
 class HeldLoads:
     """Loads once ``go`` is set; fails with ``error`` if there is one."""
 
@@ -186,7 +202,7 @@ class HeldLoads:
         self.error: Exception | None = None
         catalogue._load = self
 
-    def __call__(self, entry: VersionEntry) -> Model:
+    def __call__(self, entry: VersionEntry, tuning: str) -> Model:
         self.go.wait(10.0)
         if self.error is not None:
             raise self.error

@@ -31,10 +31,13 @@ from rapide.server.control import (
 )
 from rapide.server.crew import MAX_FAILED_STARTS, Crew
 from rapide.server.errors import BrokenVersion, Conflict, NotFound, RapideError, RepositoryError, Unavailable
+from rapide.server.repository.digest import file_digest_text
 from rapide.server.repository.labels import parse_changes
 from rapide.server.repository.local import LocalRepository
 from rapide.server.repository.plan import ServingPlan
 from rapide.server.settings import Settings
+from rapide.server.tuning_file import ModelTuning, TuningFile
+from rapide.server.tuning_folder import UNTUNED, TuningFolder
 from tests import models
 from tests.server.crew_fakes import Behaviour, FakeHost, FakeWorker, until, willing
 
@@ -68,7 +71,12 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    root: Path, behaviour: Behaviour | None = None, *, size: int = 2, **settings: object
+    root: Path,
+    behaviour: Behaviour | None = None,
+    *,
+    size: int = 2,
+    tuning_folder: TuningFolder = UNTUNED,
+    **settings: object,
 ) -> AsyncIterator[Stage]:
     host = FakeHost(*[behaviour or loading_onnx] * 100)
     crew = Crew(
@@ -78,7 +86,8 @@ async def stage(
         start_timeout_s=5,
         prepare_timeout_s=5,
     )
-    conductor = Conductor(Settings(models=str(root), **settings), LocalRepository(root), crew)  # type: ignore[arg-type]
+    resolved = Settings(models=str(root), **settings)  # type: ignore[arg-type]
+    conductor = Conductor(resolved, LocalRepository(root), crew, tuning_folder)
     crew.start()
     try:
         yield Stage(host, crew, conductor)
@@ -136,6 +145,30 @@ async def test_what_is_there_at_the_start_is_served(tmp_path: Path) -> None:
         assert on.served == {"a": ["2"], "b": ["7"]}
         assert on.conductor.state.available == {"a": [1, 2], "b": [7]}
         assert [len(worker.served) for worker in on.host.workers] == [1, 1]
+
+
+async def test_versions_are_planned_with_their_tuning(tmp_path: Path) -> None:
+    publish(tmp_path / "models", "a", 1)
+    digest = file_digest_text(tmp_path / "models/a/1/model.onnx")
+    file = tmp_path / "tuning/cpu" / f"{digest.removeprefix('sha256:')}.json"
+    file.parent.mkdir(parents=True)
+
+    def write(tuning: ModelTuning) -> None:
+        file.write_bytes(TuningFile("cpu", digest, "a", 1, tuning).to_bytes())
+
+    write(ModelTuning(sessions=2))
+    folder = TuningFolder(tmp_path / "tuning", "cpu", 2)
+    async with stage(tmp_path / "models", tuning_folder=folder) as on:
+        await on.conductor.first()
+        assert tunings(on) == [ModelTuning(sessions=2)]
+        write(ModelTuning(sessions=3))
+        await on.conductor.follow(forced=True)
+        assert tunings(on) == [ModelTuning(sessions=3)], "a rescan takes up what was tuned meanwhile"
+
+
+def tunings(on: Stage) -> list[ModelTuning]:
+    plan = ServingPlan.from_json(on.host.alive[0].served[-1].plan)
+    return [ModelTuning.from_text(version.tuning) for version in plan.versions]
 
 
 async def test_new_versions_and_label_moves_are_followed(tmp_path: Path) -> None:

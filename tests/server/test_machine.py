@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from rapide.server.machine import read_machine
+from rapide.server.machine import cpu_signature, read_machine
 
 
 def test_this_machine() -> None:
@@ -40,3 +40,16 @@ def test_a_sandbox_without_files(tmp_path: Path) -> None:
     machine = read_machine(tmp_path)
     assert machine.processor
     assert not machine.flags
+
+
+def test_a_signature_names_what_speed_depends_on(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    cpuinfo = tmp_path / "proc/cpuinfo"
+
+    def signature(flags: str, cores: int = 2) -> str:
+        cpuinfo.write_text(f"model name\t: Intel(R) Xeon(R) CPU @ 2.60GHz\nflags\t: {flags}\n")
+        return cpu_signature(cores, tmp_path)
+
+    assert signature("avx2 fpu").startswith("intel-xeon-cpu-2-60ghz-2c-")
+    assert signature("avx2 fpu") == signature("avx2 sse2"), "every x86-64 has sse2: it matters to nobody"
+    assert len({signature("avx2"), signature("avx2 avx512_vnni"), signature("avx2", cores=4)}) == 3

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rapide.server.errors import BrokenVersion, InvalidRequest
 from rapide.server.model import Model, SessionOptions, load_model
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.repository.variant import Variant
 from rapide.server.signature import DataType, Signature, TensorSpec
+from rapide.server.tensors import Array
 from tests import models
 from tests.versions import entry_of, golden_rows, publish_version, signature_of
 
@@ -266,3 +269,40 @@ def test_a_variants_weights_lie_beside_it(tmp_path: Path) -> None:
         tmp_path, "m", models.linear(2.0), files={**files, "variants/single.bin": weights}, variants=variants
     )
     assert np.allclose(load_model(entry_of(tmp_path, "m", 2), SessionOptions(), "single").run([X])[0], Y)
+
+
+class CountedSession:
+    """A session that notes how many rows each run had."""
+
+    def __init__(self, model: Model) -> None:
+        self._session = model.session
+        self.rows: list[int] = []
+
+    def run(self, arrays: list[Array]) -> list[Array]:
+        self.rows.append(arrays[0].shape[0])
+        return self._session.run(arrays)
+
+
+@pytest.mark.parametrize("graph", [models.classifier(), models.text_classifier(), models.sequence()])
+def test_a_batch_in_parts_is_answered_as_a_whole_one(tmp_path: Path, graph: onnx.ModelProto) -> None:
+    whole = load_bare(tmp_path, graph)
+
+    @given(rows=st.integers(0, 100), most=st.integers(1, 120))
+    def check(rows: int, most: int) -> None:
+        session = CountedSession(whole)
+        parts = replace(whole, session=session, max_rows_per_run=most)  # type: ignore[arg-type]
+        batch = [np.random.default_rng(rows).standard_normal((rows, 2)).astype(np.float32)]
+        for found, expected in zip(parts.run(batch), whole.run(batch), strict=True):
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            assert found.tolist() == expected.tolist()
+        assert max(session.rows) <= most
+        assert sum(session.rows) == max(rows, 1)
+
+    check()
+
+
+def test_rows_that_depend_on_each_other_are_never_parted(tmp_path: Path) -> None:
+    models.repository(tmp_path, {"m": {1: models.cross_row()}})
+    model = load_model(entry_of(tmp_path, "m"), SessionOptions(max_rows_per_run=1))
+    (answer,) = model.run([np.array([[1, 1], [3, 3]], np.float32)])
+    assert answer.tolist() == [[-1, -1], [1, 1]]

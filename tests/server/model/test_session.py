@@ -170,3 +170,12 @@ def test_graph_levels(level: str) -> None:
 def test_the_runtime_is_told_to_keep_quiet() -> None:
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert "ORT_LOAD_CONFIG_FROM_MODEL" not in os.environ
+
+
+def test_knobs_of_the_runtime_change_no_answer() -> None:
+    given = [np.arange(8, dtype=np.float32).reshape(2, 4)]
+    plain = session_of(models.linear()).run(given)
+    tuned = session_of(
+        models.linear(), threads=2, spinning=True, graph_level="basic", arena=False, dynamic_block_base=4
+    )
+    assert np.allclose(tuned.run(given)[0], plain[0])
