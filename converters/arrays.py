@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,3 +22,17 @@ def load_arrays(path: Path) -> dict[str, Array]:
     with np.load(path, allow_pickle=False) as file:
         loaded = {name: file[name] for name in file.files}
     return {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in loaded.items()}
+
+
+def grown(array: Array, sizes: Sequence[int]) -> Array:
+    """``array`` [N, …] with its dimensions after the first grown to ``sizes``, the new places zero (empty)."""
+    if list(array.shape[1:]) == list(sizes):
+        return array
+    large = np.full((len(array), *sizes), "" if array.dtype == object else 0, dtype=array.dtype)
+    large[(slice(None), *(slice(size) for size in array.shape[1:]))] = array
+    return large
+
+
+def cut(array: Array, sizes: Sequence[int]) -> Array:
+    """The inverse of ``grown``: the first ``sizes`` of each dimension after the first."""
+    return np.ascontiguousarray(array[(slice(None), *(slice(size) for size in sizes))])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class RowSet:
     whys: tuple[str, ...]
     note: str
     in_sample: bool
+    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """By array: what its dimensions after the first are cut to, where the arrays are larger than these rows."""
 
     @property
     def rows(self) -> slice:
@@ -84,11 +86,21 @@ class Candidate:
         )
 
     def shown(self, row: int, most: int = 12) -> dict[str, Any]:
-        """A row's values by column name, the first ``most`` of them."""
+        """A row's values by column name, the first ``most`` of them; the first of each tensor's where there are no
+        columns."""
+        if not self.columns:
+            return {name: _first_values(array[row], most) for name, array in self.feeds.items()}
         return {
             column.name: self.feeds[column.input][row, [column.packed_at or 0]].tolist()[0]
             for column in self.columns[:most]
         }
+
+
+def _first_values(values: Array, most: int) -> str:
+    shown = ", ".join(
+        f"{value:.6g}" if isinstance(value, float) else str(value) for value in values.ravel()[:most].tolist()
+    )
+    return f"[{shown}{', …' if values.size > most else ''}]"
 
 
 def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:

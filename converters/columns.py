@@ -8,10 +8,11 @@ from typing import Any, Literal, cast
 from rapide.server.repository.manifest import Feature, Kind, Prediction
 from rapide.server.signature import DataType
 
-Precision = Literal["float32", "mixed", "float64"]
+Precision = Literal["float32", "mixed", "float64", "own"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "mixed", "float64")
 """How numbers are computed, cheapest first. ``float32`` throughout; ``mixed``: double inputs and preprocessing,
-the predictor in float32 (scikit-learn's trees narrow their input in the same way); ``float64`` throughout."""
+the predictor in float32 (scikit-learn's trees narrow their input in the same way); ``float64`` throughout.
+``own`` is nobody's choice: the precision that a model of tensors was made in."""
 
 PACKED_INPUT = "features"
 MISSING_TEXT = ""

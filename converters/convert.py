@@ -137,9 +137,14 @@ def _set_label(options: ConvertOptions, version: int) -> None:
 
 def _checked_source(options: ConvertOptions) -> Source:
     for path, option in ((options.model, "the model file"), (options.sample, "the sample")):
-        if not path.is_file():
+        if path is not None and not path.is_file():
             raise ConversionError(f"{option} {path} does not exist" if not path.exists() else f"{path} is no file")
     source = source_of(options.model)
+    if options.sample is None and (source.needs_sample or options.target):
+        raise ConversionError(
+            f"converting {source.name} models needs --sample: real rows as in training",
+            hint="Some tens of rows do: .parquet or .csv for columns, .npz for tensors.",
+        )
     missing = [name for name in source.imports if importlib.util.find_spec(name) is None]
     if missing:
         raise ConversionError(
@@ -157,7 +162,8 @@ def _attempts(
     made."""
     job = {
         "model": str(options.model.resolve()),
-        "sample": str(options.sample.resolve()),
+        "sample": "" if options.sample is None else str(options.sample.resolve()),
+        "source": source.name,
         "source_module": source.module,
         "target": options.target,
         "classes": list(options.classes),
@@ -212,6 +218,7 @@ def _examination_job(
         "class_values": facts["class_values"],
         "task": facts["description"]["task"],
         "sets": candidate["sets"],
+        "takes_missing": facts.get("takes_missing", []),
         "metric": options.metric,
         "max_difference": options.max_difference,
         "max_flips": options.max_flips,

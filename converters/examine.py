@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
-from rapide.converters.arrays import save_arrays
+from rapide.converters.arrays import cut, grown, save_arrays
 from rapide.converters.candidate import Candidate, OutputPlan, RowSet
 from rapide.converters.channel import Channel
 from rapide.converters.errors import ConversionError, GateRefused
@@ -24,19 +24,13 @@ from rapide.converters.parity import Comparison, Tolerance, compare_labels, comp
 from rapide.converters.quality import measure
 from rapide.converters.row_kinds import MISSING
 from rapide.converters.runner import Runner
-from rapide.server.signature import DYNAMIC, DataType, Signature, TensorSpec
+from rapide.converters.surgery import DATATYPES
+from rapide.server.signature import DYNAMIC, Signature, TensorSpec
 from rapide.server.tensors import Array
 
 ALONE_ROWS = 24
 """Rows that are run alone and together to prove that they are independent."""
 GOLDEN_ROWS = 16
-_DATATYPES = {
-    TensorProto.BOOL: DataType.BOOL,
-    TensorProto.INT64: DataType.INT64,
-    TensorProto.FLOAT: DataType.FP32,
-    TensorProto.DOUBLE: DataType.FP64,
-    TensorProto.STRING: DataType.BYTES,
-}
 
 
 def main(job: dict[str, Any], channel: Channel) -> None:
@@ -53,13 +47,14 @@ class _Examination:
         self._candidate = candidate
         self._model = model
         self._metric = str(job["metric"])
+        self._takes_missing = set(job.get("takes_missing", ()))
         self._max_flips = int(job["max_flips"])
         self._tolerances = {
             output.name: _tolerance(candidate, output, float(job["max_difference"]))
             for output in candidate.outputs
         }
         self._runner = Runner(candidate.path, [output.name for output in candidate.outputs])
-        self._answers = self._runner.run_all(candidate.feeds)
+        self._answers = self._answered()
         for name, array in self._answers.items():
             _check_shape(name, array, candidate.original[name])
 
@@ -75,7 +70,7 @@ class _Examination:
         passed = self._passes(table)
         if passed:
             self._write_golden(given_up)
-        takes_missing = {column.input for column in columns if column.takes_missing}
+        takes_missing = {column.input for column in columns if column.takes_missing} | self._takes_missing
         content = self._candidate.path.read_bytes()
         return {
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -89,6 +84,27 @@ class _Examination:
             "tolerance": self._stated_tolerance(),
             "quality": self._quality(),
             "latency_us": self._runner.latencies_us(self._candidate.feeds),
+        }
+
+    def _answered(self) -> dict[str, Array]:
+        """The graph's answers to all rows: together, or each set in its own sizes where these differ."""
+        if not any(rows.sizes for rows in self._candidate.sets):
+            return self._runner.run_all(self._candidate.feeds)
+        pieces = []
+        for rows in self._candidate.sets:
+            feeds = {name: array[rows.rows] for name, array in self._candidate.feeds.items()}
+            sizes = rows.sizes
+            for name in feeds.keys() & sizes.keys():
+                feeds[name] = cut(feeds[name], sizes[name])
+            answers = self._runner.run_all(feeds)
+            for name in answers.keys() & sizes.keys():
+                if list(answers[name].shape[1:]) != list(sizes[name]):
+                    raise _wrong_shape(name, answers[name].shape, (len(answers[name]), *sizes[name]))
+                answers[name] = grown(answers[name], self._candidate.original[name].shape[1:])
+            pieces.append(answers)
+        return {
+            output.name: np.concatenate([piece[output.name] for piece in pieces])
+            for output in self._candidate.outputs
         }
 
     def _line(self, rows: RowSet, output: OutputPlan) -> dict[str, Any]:
@@ -122,7 +138,8 @@ class _Examination:
         original, answered = self._candidate.original[output.name][rows], self._answers[output.name][rows]
         if output.is_label:
             return compare_labels(original, answered)
-        return compare_numbers(original, answered, self._tolerances[output.name])
+        flat = (len(original), -1) if original.size else (len(original), 0)
+        return compare_numbers(original.reshape(flat), answered.reshape(flat), self._tolerances[output.name])
 
     def _passes(self, table: Sequence[Mapping[str, Any]]) -> bool:
         flips = sum(line["over"] for line in table if line["is_label"])
@@ -154,7 +171,9 @@ class _Examination:
             tolerance = self._tolerances[output.name]
             tenth = Tolerance(tolerance.absolute / 10, tolerance.relative / 10)
             different = (
-                compare_labels(together, single) if output.is_label else compare_numbers(together, single, tenth)
+                compare_labels(together, single)
+                if output.is_label
+                else compare_numbers(together.reshape(len(rows), -1), single.reshape(len(rows), -1), tenth)
             )
             if different.over:
                 return False
@@ -173,11 +192,13 @@ class _Examination:
             (
                 array[:, 0].astype(np.float64)
                 for output, array in answers.items()
-                if not output.is_label and array.shape[1] == 1
+                if not output.is_label and array.shape[1:] == (1,)
             ),
             None,
         )
         classes = {value: position for position, value in enumerate(self._candidate.class_values)}
+        if labels is None and classes:
+            labels = _likeliest(answers.values(), self._candidate.class_values)
         positions = np.array([classes[value] for value in truth.tolist()]) if classes else None
         figures = measure(
             self._candidate.task,
@@ -196,7 +217,9 @@ class _Examination:
         candidate = self._candidate
         rows = candidate.real.spread(GOLDEN_ROWS)
         rows += [
-            each.start for each in candidate.sets[1:] if not (each.name == MISSING and each.column in given_up)
+            each.start
+            for each in candidate.sets[1:]
+            if not each.sizes and not (each.name == MISSING and each.column in given_up)
         ]
         rows = [row for row in rows if not any(self._compared(output, [row]).over for output in candidate.outputs)]
         if not rows:
@@ -216,10 +239,13 @@ def _tolerance(candidate: Candidate, output: OutputPlan, max_difference: float) 
 
 def _check_shape(name: str, answered: Array, original: Array) -> None:
     if answered.shape != original.shape:
-        raise GateRefused(
-            "parity",
-            f"output {name!r} has shape {list(answered.shape)}; the original answers {list(original.shape)}",
-        )
+        raise _wrong_shape(name, answered.shape, original.shape)
+
+
+def _wrong_shape(name: str, answered: Sequence[int], original: Sequence[int]) -> GateRefused:
+    return GateRefused(
+        "parity", f"output {name!r} has shape {list(answered)}; the original answers {list(original)}"
+    )
 
 
 def _given_up_missing(table: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -242,10 +268,19 @@ def _signature(model: ModelProto, takes_missing: set[str], batchable: bool) -> S
 
 def _spec(value: Any) -> TensorSpec:
     tensor = value.type.tensor_type
-    if tensor.elem_type not in _DATATYPES:
-        raise ConversionError(f"{value.name!r} has ONNX type {tensor.elem_type}, which no conversion writes")
-    shape = tuple(DYNAMIC if size.dim_param else size.dim_value for size in tensor.shape.dim)
-    return TensorSpec(value.name, _DATATYPES[tensor.elem_type], shape)
+    if tensor.elem_type not in DATATYPES:
+        raise ConversionError(f"{value.name!r} has ONNX type {tensor.elem_type}, which no client can send")
+    shape = tuple(size.dim_value if size.HasField("dim_value") else DYNAMIC for size in tensor.shape.dim)
+    return TensorSpec(value.name, DATATYPES[tensor.elem_type], shape)
+
+
+def _likeliest(answers: Iterable[Array], class_values: Sequence[int | str]) -> Array | None:
+    """The class with the highest score, where an output has a column for each."""
+    for array in answers:
+        if array.shape[1:] == (len(class_values),):
+            likeliest: Array = np.array(class_values)[array.argmax(axis=1)]
+            return likeliest
+    return None
 
 
 def _finite(value: Any) -> Any:

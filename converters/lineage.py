@@ -19,16 +19,11 @@ _GIT_TIMEOUT_S = 5
 
 def lineage(options: ConvertOptions, facts: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
     """The manifest's ``lineage``, ready for JSON. ``facts``: what the child process said about the original."""
-    model, sample = digest_file(options.model), digest_file(options.sample)
+    model = digest_file(options.model)
     out: dict[str, Any] = {
         **facts["description"],
         "source_file": {"name": options.model.name, "sha256": model.sha256, "bytes": model.bytes},
-        "sample": {
-            "name": options.sample.name,
-            "sha256": sample.sha256,
-            "bytes": sample.bytes,
-            **facts["sample"],
-        },
+        "sample": {**_sample(options.sample), **facts["sample"]},
         "converted_by": who(),
         "converted_at": format_time(utc_now()),
         "converted_on": {"platform": platform.platform(), "machine": platform.machine()},
@@ -40,6 +35,13 @@ def lineage(options: ConvertOptions, facts: Mapping[str, Any], versions: Mapping
     if options.data_origin:
         out["data_origin"] = options.data_origin
     return out
+
+
+def _sample(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {"name": "made up"}
+    record = digest_file(path)
+    return {"name": path.name, "sha256": record.sha256, "bytes": record.bytes}
 
 
 def who() -> str:

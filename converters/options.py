@@ -17,7 +17,8 @@ class ConvertOptions:
     """``rapide convert``'s options; docs/guides/convert.md says more about each."""
 
     model: Path
-    sample: Path
+    sample: Path | None
+    """Real rows; None where the source does without."""
     repository: Path
     name: str
     target: str = ""

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import platform
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,11 +23,11 @@ from rapide.converters.columns import Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
 from rapide.converters.probes import ProbeSet, missing_rows, real_rows, threshold_rows, unseen_rows
-from rapide.converters.samples import Frame, read_sample
-from rapide.converters.sources.contract import Original
+from rapide.converters.samples import TENSOR_SUFFIX, Frame, read_sample, read_tensors
+from rapide.converters.sources.contract import Original, TensorOriginal
+from rapide.converters.tensor_studio import TensorStudio
+from rapide.converters.versions import library_versions
 from rapide.server.tensors import Array
-
-_LIBRARIES = ("numpy", "pandas", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib")
 
 
 def main(job: dict[str, Any], channel: Channel) -> None:
@@ -45,16 +43,27 @@ def main(job: dict[str, Any], channel: Channel) -> None:
                 channel.answer({"refused": error.to_json()})
 
 
-def _opened(job: dict[str, Any], channel: Channel) -> _Studio:
-    channel.step("reading the sample")
-    sample = read_sample(Path(job["sample"]))
-    target = str(job.get("target") or "")
-    if target and target not in sample.columns:
-        raise ConversionError(f"the sample has no column {target!r} to compare with (--target)")
-    channel.step("importing scikit-learn")
+def _opened(job: dict[str, Any], channel: Channel) -> _Studio | TensorStudio:
+    target, folder = str(job.get("target") or ""), Path(job["folder"])
+    sample = _sample(job, target, channel)
+    channel.step(f"importing {job['source']}")
     module = importlib.import_module(str(job["source_module"]))
-    original: Original = module.open_original(job, sample, channel)
-    return _Studio(original, sample, target, Path(job["folder"]), channel)
+    original: Original | TensorOriginal = module.open_original(job, sample, channel)
+    if isinstance(original, TensorOriginal):
+        return TensorStudio(original, folder, channel)
+    return _Studio(original, sample, target, folder, channel)
+
+
+def _sample(job: dict[str, Any], target: str, channel: Channel) -> Any:
+    """A table, arrays by name, or None where none was given."""
+    if not job["sample"]:
+        return None
+    channel.step("reading the sample")
+    path = Path(job["sample"])
+    sample = read_tensors(path) if path.suffix.lower() == TENSOR_SUFFIX else read_sample(path)
+    if target and target not in sample:
+        raise ConversionError(f"the sample has no column {target!r} to compare with (--target)")
+    return sample
 
 
 class _Studio:
@@ -86,7 +95,7 @@ class _Studio:
             "precisions": list(self._original.precisions),
             "description": dict(self._original.description),
             "class_values": self._original.class_values,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+            "versions": library_versions(),
             "sample": {"rows": len(self._full), "columns": len(self._full.columns)},
         }
 

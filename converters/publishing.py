@@ -81,7 +81,7 @@ def _manifest(
             **examination["quality"],
             "target": options.target,
             "rows": examination["table"][0]["rows"],
-            "measured_on": f"the sample given to rapide convert ({options.sample.name})",
+            "measured_on": f"the sample given to rapide convert ({options.sample.name if options.sample else ''})",
         }
     return Manifest(
         model=options.name,

@@ -9,6 +9,8 @@ REAL = "real rows"
 THRESHOLD = "on split thresholds"
 MISSING = "missing values"
 UNSEEN = "unseen categories"
+GENERATED = "generated rows"
+SIZES = "other sizes"
 
 _SUMMARY = ("set", "output", "is_label", "note", "rows", "over", "worst_absolute", "worst_relative")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rapide.converters.arrays import load_arrays
 from rapide.converters.errors import ConversionError
 from rapide.server.repository.manifest import Kind
 from rapide.server.tensors import Array
 
 MAX_SAMPLE_ROWS = 1_000_000
+TENSOR_SUFFIX = ".npz"
 
 Frame = Any
 """A ``pandas.DataFrame``; pandas ships no types of its own."""
@@ -24,7 +27,8 @@ def read_sample(path: Path) -> Frame:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ConversionError(
-            f"{path.name} is no sample that can be read", hint=f"Give a file ending in {', '.join(_READERS)}."
+            f"{path.name} is no sample that can be read",
+            hint=f"Give a file ending in {', '.join(_READERS)}, or {TENSOR_SUFFIX} for a model of tensors.",
         )
     try:
         frame = reader(path)
@@ -37,6 +41,25 @@ def read_sample(path: Path) -> Frame:
         raise ConversionError(f"the sample {path.name} has two columns called {repeated[0]!r}")
     frame.columns = [str(name) for name in frame.columns]
     return frame.head(MAX_SAMPLE_ROWS).reset_index(drop=True)
+
+
+def read_tensors(path: Path) -> dict[str, Array]:
+    """The named arrays at ``path`` (numpy.savez), each [rows, …]. Raises ConversionError for what is none."""
+    try:
+        arrays = load_arrays(path)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:  # ValueError: it holds pickles
+        raise ConversionError(
+            f"the sample {path.name} cannot be read: {_first_line(error)}",
+            hint="Write it with numpy.savez('rows.npz', input_name=array, …), the arrays of numbers or texts.",
+        ) from error
+    if not arrays:
+        raise ConversionError(f"the sample {path.name} holds no arrays")
+    lengths = {name: len(array) if array.ndim else None for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1 or None in lengths.values() or 0 in lengths.values():
+        raise ConversionError(
+            f"the arrays of the sample {path.name} have {lengths} rows; each must have as many, and one at least"
+        )
+    return {name: array[:MAX_SAMPLE_ROWS] for name, array in arrays.items()}
 
 
 def column_kind(values: Any) -> Kind:

@@ -21,11 +21,21 @@ BATCH = "N"
 """The name of the dynamic first dimension."""
 ONNX_TYPES: dict[DataType, int] = {
     DataType.BOOL: TensorProto.BOOL,
+    DataType.UINT8: TensorProto.UINT8,
+    DataType.UINT16: TensorProto.UINT16,
+    DataType.UINT32: TensorProto.UINT32,
+    DataType.UINT64: TensorProto.UINT64,
+    DataType.INT8: TensorProto.INT8,
+    DataType.INT16: TensorProto.INT16,
+    DataType.INT32: TensorProto.INT32,
     DataType.INT64: TensorProto.INT64,
+    DataType.FP16: TensorProto.FLOAT16,
+    DataType.BF16: TensorProto.BFLOAT16,
     DataType.FP32: TensorProto.FLOAT,
     DataType.FP64: TensorProto.DOUBLE,
     DataType.BYTES: TensorProto.STRING,
 }
+DATATYPES: dict[int, DataType] = {onnx_type: datatype for datatype, onnx_type in ONNX_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ def rename_inputs(model: ModelProto, columns: Sequence[Column], precision: Preci
             casts.append(helper.make_node("Identity", [column.input], [f"given:{position}"]))
         else:
             casts.append(helper.make_node("Cast", [column.input], [f"given:{position}"], to=inner_type))
-    _rename(graph, {f"c{position}": f"given:{position}" for position in range(len(columns))})
+    rename_values(graph, {f"c{position}": f"given:{position}" for position in range(len(columns))})
     del graph.input[:]
     graph.input.extend(inputs)
     _prepend(graph, casts)
@@ -142,12 +152,13 @@ def _hide_inner_names(graph: onnx.GraphProto) -> None:
     produced = [name for node in graph.node for name in node.output if name]
     produced += [tensor.name for tensor in graph.initializer]
     names = {name: f"inner:{number}" for number, name in enumerate(produced)}
-    _rename(graph, names)
+    rename_values(graph, names)
     for tensor in graph.initializer:
         tensor.name = names[tensor.name]
 
 
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+def rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Calls values by other names wherever they are made or read, also in loop bodies; inputs keep theirs."""
     for node in graph.node:
         node.output[:] = [names.get(name, name) for name in node.output]
     _reread(graph, names)

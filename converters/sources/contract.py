@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rapide.converters.columns import Column, Precision
 from rapide.converters.samples import Frame
 from rapide.server.repository.manifest import Prediction
+from rapide.server.signature import DataType
 from rapide.server.tensors import Array
 
 
@@ -89,3 +90,46 @@ class Original(Protocol):
 
     def known_categories(self, column: str) -> tuple[str, ...]:
         """The texts that ``column`` was trained with; empty if the model does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInput:
+    """One input of a model that takes tensors. ``axes``: of each dimension its size, or its name where requests
+    choose it; dimension 0 counts rows."""
+
+    name: str
+    datatype: DataType
+    axes: tuple[int | str, ...]
+
+
+@runtime_checkable
+class TensorOriginal(Protocol):
+    """A trained model that takes whole tensors (images, token ids) instead of a table's columns, opened."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """As in ``Original``."""
+
+    @property
+    def tensor_inputs(self) -> tuple[TensorInput, ...]: ...
+
+    @property
+    def rows(self) -> Mapping[str, Array]:
+        """The sample as the model is fed it: by input, [N, …]."""
+
+    @property
+    def truth(self) -> Array | None:
+        """The true answers to ``rows``, [N], written as labels or numbers; None where none were given."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]: ...
+
+    @property
+    def class_values(self) -> list[int | str]:
+        """As in ``Original``."""
+
+    def answers(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """By output: what the original answers to ``feeds``, [N, …]."""
+
+    def export(self) -> bytes:
+        """The serialised ONNX model, in the precision that the original has. Raises ConversionError."""

@@ -10,7 +10,8 @@ from rapide.converters.errors import ConversionError
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One kind of trained model. ``module`` has ``open_original(job, frame, channel) -> Original``."""
+    """One kind of trained model. ``module`` has ``open_original(job, sample, channel)``, which gives what
+    ``contract.py`` describes; ``sample`` is a table, arrays by name (.npz), or None."""
 
     name: str
     module: str
@@ -21,6 +22,8 @@ class Source:
     """What must be importable."""
     runs_code: bool
     """Whether opening such a file runs code that is stored in it."""
+    needs_sample: bool = True
+    """Whether there is nothing to compare on without one."""
 
 
 SOURCES: tuple[Source, ...] = (
@@ -32,6 +35,15 @@ SOURCES: tuple[Source, ...] = (
         imports=("sklearn", "skl2onnx", "onnx", "onnxruntime", "pandas"),
         runs_code=True,
     ),
+    Source(
+        name="ONNX",
+        module="rapide.converters.sources.onnx_file.original",
+        suffixes=(".onnx",),
+        extra="convert",
+        imports=("onnx", "onnxruntime", "pandas"),
+        runs_code=False,
+        needs_sample=False,
+    ),
 )
 
 
@@ -40,8 +52,12 @@ def source_of(path: Path) -> Source:
     for source in SOURCES:
         if path.suffix.lower() in source.suffixes:
             return source
-    suffixes = ", ".join(suffix for source in SOURCES for suffix in source.suffixes)
     raise ConversionError(
         f"{path.name} is no model file that can be converted",
-        hint=f"Give a file ending in {suffixes} (joblib.dump(model, 'model.joblib') writes one).",
+        hint=f"Give a file ending in {', '.join(suffixes())} (joblib.dump(model, 'model.joblib') writes one).",
     )
+
+
+def suffixes() -> list[str]:
+    """All that name a kind of model file."""
+    return [suffix for source in SOURCES for suffix in source.suffixes]

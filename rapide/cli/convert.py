@@ -15,7 +15,7 @@ from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
 from rapide.converters.metric_names import METRIC_NAMES
 from rapide.converters.options import ConvertOptions
-from rapide.converters.sources.table import source_of
+from rapide.converters.sources.table import source_of, suffixes
 
 EXAMPLES = """\
 examples:
@@ -38,16 +38,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "convert",
         help="convert a trained model to ONNX, check it and publish it",
-        description="Converts a trained scikit-learn estimator or pipeline to ONNX, compares the two on real and\n"
-        "on difficult rows, and publishes the result as the model's next version.",
+        description="Converts a trained model to ONNX, compares the two on real and on difficult rows, and\n"
+        "publishes the result as the model's next version.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, help="the trained model: .joblib, .pkl or .pickle")
+    parser.add_argument("model", type=Path, help=f"the trained model: {', '.join(suffixes())}")
     needed = parser.add_argument_group("needed")
     needed.add_argument("--name", required=True, help="what the model is to be called")
     needed.add_argument(
-        "--sample", required=True, type=Path, metavar="FILE", help="real rows as in training: .parquet or .csv"
+        "--sample",
+        type=Path,
+        metavar="FILE",
+        help="real rows as in training: .parquet or .csv, or .npz for tensors (an .onnx file does without)",
     )
     needed.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="the model repository")
     _add_meaning(parser.add_argument_group("what it means"))
@@ -69,7 +72,7 @@ def _add_meaning(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_checks(group: argparse._ArgumentGroup) -> None:
-    defaults = ConvertOptions(Path(), Path(), Path(), "")
+    defaults = ConvertOptions(Path(), None, Path(), "")
     group.add_argument(
         "--precision",
         default="auto",

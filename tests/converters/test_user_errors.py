@@ -75,7 +75,7 @@ def good(tmp_path: Path) -> Path:
         pytest.param(
             "model.pkl", pickle.dumps({"model": 1}), "holds a dict, not a scikit-learn estimator", id="a dict"
         ),
-        pytest.param("model.onnx", b"", r"no model file .* Give a file ending in \.joblib", id="another suffix"),
+        pytest.param("model.h6", b"", r"no model file .* Give a file ending in \.joblib", id="another suffix"),
     ],
 )
 def test_files_that_hold_no_model(good: Path, name: str, content: bytes, message: str) -> None:

@@ -1,0 +1,1 @@
+"""Existing ONNX files: checked, cleaned and published like any other model."""
