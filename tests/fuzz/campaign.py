@@ -161,7 +161,23 @@ def _with_atheris(targets: list[Target], arguments: list[str]) -> int:
         for index, target in enumerate(targets):
             for number, seed in enumerate(target.known()):
                 (folder / f"{target.name}-{number}").write_bytes(bytes([index]) + seed)
-    atheris.Setup([sys.argv[0], *arguments], one_input)
+
+    def changed(data: bytes, max_bytes: int, seed: int) -> bytes:
+        """A third each: bytes changed blindly, changed with a sense of what they are, and wholly new ones."""
+        random = Random(seed)
+        known = targets[data[0] % len(targets)] if data else targets[0]
+        index = targets.index(known)
+        match random.randrange(3):
+            case 0:
+                return bytes(atheris.Mutate(data, max_bytes))
+            case 1 if known.grow is not None:
+                body = known.grow(random)
+            case _:
+                body = mutated(data[1:], pieces[index], random)
+        return (bytes([index]) + body)[:max_bytes]
+
+    pieces = [target.known() for target in targets]
+    atheris.Setup([sys.argv[0], *arguments], one_input, custom_mutator=changed)
     atheris.Fuzz()
     return 0
 
