@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests import tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +18,7 @@ class Pair:
 
 
 def openssl(*arguments: str) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed (Debian: openssl)")
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+    subprocess.run([tools.program("openssl"), *arguments], check=True, capture_output=True, timeout=30)
 
 
 def self_signed(folder: Path, name: str) -> Pair:

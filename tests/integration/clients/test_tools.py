@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from rapide.proto import open_inference_pb2 as pb
+from tests import tools
 from tests.integration.clients.echo import Array, check, large, request, row
 from tests.serving import Served
 
@@ -19,9 +19,8 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 def run(*command: str) -> bytes:
     """Standard output of a Debian package's tool."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed (Debian: nghttp2-client, curl)")
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    found = tools.program(command[0])
+    done = subprocess.run([found, *command[1:]], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, f"{command[0]} ended with {done.returncode}: {done.stderr.decode()[-2000:]}"
     return done.stdout
 
