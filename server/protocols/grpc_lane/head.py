@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rapide.server.protocols.http2.faults import StreamFault
+from rapide.server.protocols.http2.fields import check_field
 from rapide.server.protocols.http2.frames import ErrorCode
 from rapide.server.protocols.http2.header_blocks import Headers
 from rapide.server.protocols.http2.limits import Http2Limits
@@ -26,12 +27,7 @@ _MAX_TIMEOUT_DIGITS = 8
 MAX_HEAD_BYTES = Http2Limits().max_header_list_bytes
 _FIELD_OVERHEAD_BYTES = 32
 """What each field counts beside its octets (RFC 7541, section 4.1)."""
-_CONNECTION_FIELDS = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
-)
-"""Meaningless on HTTP/2, and a way to smuggle requests through proxies (RFC 9113, 8.2.2)."""
 _PSEUDO_FIELDS = frozenset({b":method", b":scheme", b":path", b":authority"})
-_NAME_OCTETS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +80,7 @@ def split_fields(fields: Headers) -> tuple[dict[bytes, bytes], dict[bytes, bytes
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"pseudo field {name[:32]!r} in a wrong place")
             pseudo[name] = value
             continue
-        if not name or not _NAME_OCTETS.issuperset(name) or name in _CONNECTION_FIELDS:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"field name {name[:32]!r}")
-        if name == b"te" and value != b"trailers":
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "te is something else than trailers")
-        if b"\0" in value or b"\n" in value or b"\r" in value:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"control characters in field {name[:32]!r}")
+        check_field(name, value)
         regular[name] = regular[name] + b"," + value if name in regular else value
     if not pseudo.get(b":path") or b":method" not in pseudo or b":scheme" not in pseudo:
         raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a request needs :method, :scheme and :path")

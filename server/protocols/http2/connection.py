@@ -37,6 +37,7 @@ from rapide.server.protocols.http2.events import (
     StreamGone,
 )
 from rapide.server.protocols.http2.faults import ConnectionFault, StreamFault
+from rapide.server.protocols.http2.fields import check_trailers
 from rapide.server.protocols.http2.flood import TokenBucket
 from rapide.server.protocols.http2.frames import ErrorCode
 from rapide.server.protocols.http2.header_blocks import Head, HeaderDecoder, Headers
@@ -272,9 +273,11 @@ class Http2Connection(Generic[Head]):
         events.append(RequestOpened(stream, ended))
 
     def _on_later_block(self, stream_id: int, block: bytes, ended: bool, events: list[Event]) -> None:
-        self._decoder.fields(block)
+        fields = self._decoder.fields(block)
         stream = self._streams.get(stream_id)
         if stream is None:
+            if not stream_id & 1:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"stream {stream_id}: a client's streams are odd")
             if stream_id not in self._left:
                 raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"HEADERS on closed stream {stream_id}")
             self._spend_idle_frame("HEADERS on a stream that was reset")
@@ -282,6 +285,14 @@ class Http2Connection(Generic[Head]):
             self._fault(stream, ErrorCode.STREAM_CLOSED, events)
         elif not ended:
             self._fault(stream, ErrorCode.PROTOCOL_ERROR, events)  # trailers end the stream (8.1)
+        else:
+            self._on_trailers(stream, fields, events)
+
+    def _on_trailers(self, stream: Stream, fields: Headers, events: list[Event]) -> None:
+        try:
+            check_trailers(fields)
+        except StreamFault as fault:
+            self._fault(stream, fault.code, events)
         else:
             stream.receiving = False
             events.append(RequestEnded(stream))
@@ -732,6 +743,8 @@ def _without_padding(flags: int, data: bytes, start: int, end: int) -> tuple[int
         start += 1
     if flags & frames.PRIORITY_FLAG:
         start += 5
+        if start > end:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS is too short for its priority")
     if start + padding > end:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding is longer than its frame")
     return start, end - padding

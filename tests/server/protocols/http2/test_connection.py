@@ -359,7 +359,7 @@ CONNECTION_FAULTS = [
     ("DATA on an idle stream", OPENING + frames.frame(frames.DATA, 0, 1, b"x"), ErrorCode.PROTOCOL_ERROR),
     ("DATA on stream 0", OPENING + frames.frame(frames.DATA, 0, 0, b"x"), ErrorCode.PROTOCOL_ERROR),
     ("HEADERS on an even stream", OPENING + opened(2), ErrorCode.PROTOCOL_ERROR),
-    ("HEADERS on stream 0", OPENING + opened(0), ErrorCode.STREAM_CLOSED),
+    ("HEADERS on stream 0", OPENING + opened(0), ErrorCode.PROTOCOL_ERROR),
     ("stream id going back", OPENING + opened(5) + opened(3), ErrorCode.STREAM_CLOSED),
     ("PUSH_PROMISE", OPENING + frames.frame(frames.PUSH_PROMISE, 4, 1, b"\0\0\0\2"), ErrorCode.PROTOCOL_ERROR),
     ("CONTINUATION alone", OPENING + frames.frame(frames.CONTINUATION, 4, 1, BLOCK), ErrorCode.PROTOCOL_ERROR),
