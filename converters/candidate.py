@@ -26,7 +26,8 @@ class OutputPlan:
 @dataclass(frozen=True, slots=True)
 class RowSet:
     """Rows ``start`` to ``stop`` of all arrays. ``in_sample``: whether the sample has such rows itself (a column
-    that misses values). ``whys``: for each row what it sits on, or empty."""
+    that misses values). ``advisory``: differences are told, and refuse nothing. ``whys``: for each
+    row what it sits on, or empty."""
 
     name: str
     column: str
@@ -35,6 +36,7 @@ class RowSet:
     whys: tuple[str, ...]
     note: str
     in_sample: bool
+    advisory: bool = False
     sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """By array: what its dimensions after the first are cut to, where the arrays are larger than these rows."""
 
@@ -59,6 +61,8 @@ class Candidate:
     original: Mapping[str, Array]
     truth: Array | None
     """The target's values for the real rows, if a target was named."""
+    rule: Array | None
+    """What the baseline's rule answers to the real rows, if a column of the sample is the baseline."""
     class_values: tuple[int | str, ...]
     task: str
 
@@ -81,6 +85,7 @@ class Candidate:
             feeds=_part(arrays, "input:"),
             original=_part(arrays, "output:"),
             truth=arrays.get("target"),
+            rule=arrays.get("rule"),
             class_values=tuple(job["class_values"]),
             task=str(job["task"]),
         )

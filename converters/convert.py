@@ -24,6 +24,8 @@ from rapide.converters.lineage import who
 from rapide.converters.metric_names import check_metric
 from rapide.converters.options import ConvertOptions
 from rapide.converters.publishing import Attempt, publish_attempt
+from rapide.converters.quality_bar import CONSTANT, NONE, check_bar, number_in
+from rapide.converters.quality_bar import refusal as quality_refusal
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source, source_of
 from rapide.server.errors import Conflict, RapideError
@@ -36,6 +38,7 @@ ORIGINAL = "rapide.converters.original"
 EXAMINE = "rapide.converters.examine"
 """The modules of the two children."""
 
+_RULES = (CONSTANT, NONE)
 _NEXT = 10**9
 """Stands for the number that the new version will have, where it is not known yet."""
 
@@ -63,6 +66,7 @@ def convert(options: ConvertOptions, listener: Listener, *, sandbox: SandboxMake
     check_model_name(options.name)
     _check_label(options)
     check_metric(options.metric, options.target)
+    check_bar(options.baseline, options.hurdle, options.metric, options.target)
     source = _checked_source(options)
     notes: list[str] = []
 
@@ -74,6 +78,7 @@ def convert(options: ConvertOptions, listener: Listener, *, sandbox: SandboxMake
     with tempfile.TemporaryDirectory(prefix="rapide-convert-") as name:
         folder = Path(name)
         facts, attempts, chosen = _attempts(options, source, folder, listen, sandbox)
+        _check_gates(options, chosen)
         listen("step", "publishing")
         version, manifest = publish_attempt(options, folder, facts, chosen)
     _set_label(options, version)
@@ -166,6 +171,7 @@ def _attempts(
         "source": source.name,
         "source_module": source.module,
         "target": options.target,
+        "rule": "" if number_in(options.baseline) is not None or options.baseline in _RULES else options.baseline,
         "classes": list(options.classes),
         "folder": str(folder),
     }
@@ -220,15 +226,33 @@ def _examination_job(
         "sets": candidate["sets"],
         "takes_missing": facts.get("takes_missing", []),
         "metric": options.metric,
+        "baseline": options.baseline,
+        "hurdle": options.hurdle,
         "max_difference": options.max_difference,
         "max_flips": options.max_flips,
     }
 
 
+def _check_gates(options: ConvertOptions, chosen: Attempt) -> None:
+    """Raises GateRefused for a graph that answers like the original, but not well or fast enough."""
+    quality = chosen.examination["quality_gate"]
+    if quality is not None and quality["fault"]:
+        raise quality_refusal(quality["fault"])
+    one_row_us = float(chosen.examination["latency_us"]["1"])
+    if options.max_latency_us is not None and one_row_us > options.max_latency_us:
+        raise GateRefused(
+            "speed",
+            f"one row takes {one_row_us:.0f} µs on this machine; the limit is {options.max_latency_us:g} µs. "
+            "Nothing was published.",
+            hint="Train a smaller model, or raise --max-latency-us.",
+        )
+
+
 def _refusal(options: ConvertOptions, attempts: list[Attempt], unusable: list[ConversionError]) -> GateRefused:
     best = attempts[-1]
-    flips = sum(row["over"] for row in best.examination["table"] if row["is_label"])
-    over = [row for row in best.examination["table"] if row["over"] and not row["is_label"]]
+    binding = [row for row in best.examination["table"] if not row["advisory"]]
+    flips = sum(row["over"] for row in binding if row["is_label"])
+    over = [row for row in binding if row["over"] and not row["is_label"]]
     parts = []
     if flips > options.max_flips:
         parts.append(f"{flips} labels differ (limit {options.max_flips})")

@@ -21,7 +21,8 @@ from rapide.converters.channel import Channel
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.graph_gate import read_graph
 from rapide.converters.parity import Comparison, Tolerance, compare_labels, compare_numbers
-from rapide.converters.quality import measure
+from rapide.converters.quality import METRICS, SCORES, constant_answers, measure
+from rapide.converters.quality_bar import CONSTANT, NONE, Hurdle, QualityVerdict, number_in, reach
 from rapide.converters.row_kinds import MISSING
 from rapide.converters.runner import Runner
 from rapide.converters.surgery import DATATYPES
@@ -48,6 +49,8 @@ class _Examination:
         self._model = model
         self._metric = str(job["metric"])
         self._takes_missing = set(job.get("takes_missing", ()))
+        self._baseline = str(job["baseline"])
+        self._hurdle = Hurdle.parse(str(job["hurdle"]))
         self._max_flips = int(job["max_flips"])
         self._tolerances = {
             output.name: _tolerance(candidate, output, float(job["max_difference"]))
@@ -72,6 +75,7 @@ class _Examination:
             self._write_golden(given_up)
         takes_missing = {column.input for column in columns if column.takes_missing} | self._takes_missing
         content = self._candidate.path.read_bytes()
+        quality = self._quality()
         return {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
@@ -82,7 +86,8 @@ class _Examination:
             "table": table,
             "passed": passed,
             "tolerance": self._stated_tolerance(),
-            "quality": self._quality(),
+            "quality": {name: figure for name, figure in quality.items() if math.isfinite(figure)},
+            "quality_gate": self._quality_verdict(quality),
             "latency_us": self._runner.latencies_us(self._candidate.feeds),
         }
 
@@ -114,6 +119,7 @@ class _Examination:
             "set": rows.name,
             "column": rows.column,
             "in_sample": rows.in_sample,
+            "advisory": rows.advisory,
             "note": rows.note,
             "output": output.name,
             "is_label": output.is_label,
@@ -142,8 +148,9 @@ class _Examination:
         return compare_numbers(original.reshape(flat), answered.reshape(flat), self._tolerances[output.name])
 
     def _passes(self, table: Sequence[Mapping[str, Any]]) -> bool:
-        flips = sum(line["over"] for line in table if line["is_label"])
-        return flips <= self._max_flips and not any(line["over"] for line in table if not line["is_label"])
+        binding = [line for line in table if not line["advisory"]]
+        flips = sum(line["over"] for line in binding if line["is_label"])
+        return flips <= self._max_flips and not any(line["over"] for line in binding if not line["is_label"])
 
     def _stated_tolerance(self) -> dict[str, Any]:
         """``relative`` and ``absolute`` are what the server holds golden rows to; ``outputs`` has them apart."""
@@ -196,20 +203,66 @@ class _Examination:
             ),
             None,
         )
-        classes = {value: position for position, value in enumerate(self._candidate.class_values)}
-        if labels is None and classes:
+        has_classes = bool(self._candidate.class_values)
+        if labels is None and has_classes:
             labels = _likeliest(answers.values(), self._candidate.class_values)
-        positions = np.array([classes[value] for value in truth.tolist()]) if classes else None
         figures = measure(
             self._candidate.task,
             self._metric,
-            truth if classes else truth.ravel(),
-            positions,
-            labels if classes else None,
-            scores if classes else None,
-            None if classes else numbers,
+            truth if has_classes else truth.ravel(),
+            self._positions(truth),
+            labels if has_classes else None,
+            scores if has_classes else None,
+            None if has_classes else numbers,
         )
-        return {name: value for name, value in figures.items() if math.isfinite(value)}
+        return {name: value for name, value in figures.items() if math.isfinite(value) or name == self._metric}
+
+    def _positions(self, truth: Array) -> Array | None:
+        """A classifier's true answers as positions of its classes."""
+        classes = {value: position for position, value in enumerate(self._candidate.class_values)}
+        return np.array([classes[value] for value in truth.tolist()], np.int64) if classes else None
+
+    def _quality_verdict(self, quality: Mapping[str, float]) -> dict[str, Any] | None:
+        """The first figure against baseline and hurdle; None where nothing was measured."""
+        if not quality:
+            return None
+        name, figure = next(iter(quality.items()))
+        metric = METRICS[name]
+        baseline, rule = self._baseline_figure(name)
+        verdict = QualityVerdict(
+            metric=name,
+            figure=figure,
+            higher_is_better=metric.higher_is_better,
+            baseline=baseline,
+            rule=rule,
+            hurdle=reach(self._hurdle, baseline, higher_is_better=metric.higher_is_better),
+        )
+        return {**verdict.to_json(), "fault": verdict.fault}
+
+    def _baseline_figure(self, name: str) -> tuple[float | None, str]:
+        """What the simplest model or rule reaches by the metric ``name``, and what that is in words."""
+        known = number_in(self._baseline)
+        if self._baseline == NONE:
+            return None, ""
+        if known is not None:
+            return known, "as given"
+        truth = self._candidate.truth
+        if truth is None:
+            return None, ""
+        metric, positions = METRICS[name], self._positions(truth)
+        plain = truth if positions is not None else truth.ravel()
+        if self._baseline == CONSTANT:
+            answers, rule = constant_answers(metric, plain, positions)
+        elif self._candidate.rule is None or metric.needs == SCORES:
+            raise ConversionError(
+                f"the baseline's answers in {self._baseline!r} cannot be measured by {name}",
+                hint="A column holds labels or numbers: give such a --metric, or the baseline's figure itself.",
+            )
+        else:
+            answers, rule = self._candidate.rule, f"column {self._baseline!r} of the sample"
+            answers = answers if positions is not None else answers.ravel()
+        figure = metric.measure(positions if metric.needs == SCORES and positions is not None else plain, answers)
+        return (figure, rule) if math.isfinite(figure) else (None, "")
 
     def _write_golden(self, given_up: Sequence[str]) -> None:
         """Rows with the answers that the *original* gave: real ones, and one of each other kind. Rows that differ
@@ -219,7 +272,7 @@ class _Examination:
         rows += [
             each.start
             for each in candidate.sets[1:]
-            if not each.sizes and not (each.name == MISSING and each.column in given_up)
+            if not each.advisory and not each.sizes and not (each.name == MISSING and each.column in given_up)
         ]
         rows = [row for row in rows if not any(self._compared(output, [row]).over for output in candidate.outputs)]
         if not rows:

@@ -23,6 +23,12 @@ class ConvertOptions:
     name: str
     target: str = ""
     metric: str = ""
+    baseline: str = "constant"
+    """What the model must not be worse than: constant, none, a figure, or a column of the sample."""
+    hurdle: str = ""
+    """The figure to reach, or (+0.05) how much better than the baseline."""
+    max_latency_us: float | None = None
+    """Largest median time of one row, on this machine; None: only measured."""
     classes: tuple[str, ...] = ()
     description: str = ""
     label: str = ""

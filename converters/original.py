@@ -22,7 +22,15 @@ from rapide.converters.channel import Channel
 from rapide.converters.columns import Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
-from rapide.converters.probes import ProbeSet, missing_rows, real_rows, threshold_rows, unseen_rows
+from rapide.converters.probes import (
+    ProbeSet,
+    extreme_rows,
+    generated_rows,
+    missing_rows,
+    real_rows,
+    threshold_rows,
+    unseen_rows,
+)
 from rapide.converters.samples import TENSOR_SUFFIX, Frame, read_sample, read_tensors
 from rapide.converters.sources.contract import Original, TensorOriginal
 from rapide.converters.tensor_studio import TensorStudio
@@ -51,7 +59,7 @@ def _opened(job: dict[str, Any], channel: Channel) -> _Studio | TensorStudio:
     original: Original | TensorOriginal = module.open_original(job, sample, channel)
     if isinstance(original, TensorOriginal):
         return TensorStudio(original, folder, channel)
-    return _Studio(original, sample, target, folder, channel)
+    return _Studio(original, sample, target, str(job.get("rule") or ""), folder, channel)
 
 
 def _sample(job: dict[str, Any], target: str, channel: Channel) -> Any:
@@ -63,22 +71,33 @@ def _sample(job: dict[str, Any], target: str, channel: Channel) -> Any:
     sample = read_tensors(path) if path.suffix.lower() == TENSOR_SUFFIX else read_sample(path)
     if target and target not in sample:
         raise ConversionError(f"the sample has no column {target!r} to compare with (--target)")
+    rule = str(job.get("rule") or "")
+    if rule and rule not in sample:
+        raise ConversionError(
+            f"the sample has no column {rule!r} with the baseline's answers (--baseline)",
+            hint="Give a column of the sample, a figure, constant or none.",
+        )
     return sample
 
 
 class _Studio:
     """The original with the sample before it."""
 
-    def __init__(self, original: Original, sample: Frame, target: str, folder: Path, channel: Channel) -> None:
+    def __init__(
+        self, original: Original, sample: Frame, target: str, rule: str, folder: Path, channel: Channel
+    ) -> None:
+        """``target``, ``rule``: columns of the sample with the true answers and the baseline's, or empty."""
         self._original = original
         self._full = sample
         self._target = target
+        self._rule = rule
         self._folder = folder
         self._channel = channel
         names = [column.name for column in original.columns]
         self._sample = sample[names]
         self._real = real_rows(sample)
-        channel.step("asking the original about missing and unseen values")
+        channel.step("asking the original about missing, unseen and extreme values")
+        self._made = generated_rows(original, self._sample) + extreme_rows(original, self._sample)
         self._missing = missing_rows(original, self._sample)
         self._unseen = unseen_rows(original, self._sample)
         self._columns = self._described()
@@ -107,12 +126,12 @@ class _Studio:
         sets = [replace(self._real, frame=self._real.frame[self._sample.columns.tolist()])]
         on_thresholds = threshold_rows(self._original, self._sample, precision)
         sets += [on_thresholds] if on_thresholds else []
-        sets += self._missing + self._unseen
+        sets += self._made + self._missing + self._unseen
         self._channel.step("asking the original")
         arrays = self._arrays(sets, precision)
-        truth = self._truth()
-        if truth is not None:
-            arrays["target"] = truth
+        for name, column in (("target", self._target), ("rule", self._rule)):
+            if column:
+                arrays[name] = self._original.truth(self._real.frame[column])
         save_arrays(self._folder / f"{precision}.npz", arrays)
         return {"sets": _described(sets, self._sample)}
 
@@ -123,12 +142,6 @@ class _Studio:
             **{f"input:{name}": np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]},
             **{f"output:{name}": np.concatenate([answer[name] for answer in answers]) for name in answers[0]},
         }
-
-    def _truth(self) -> Array | None:
-        """The target's values for the real rows."""
-        if not self._target:
-            return None
-        return self._original.truth(self._real.frame[self._target])
 
     def _described(self) -> tuple[Column, ...]:
         bears = {probe.column for probe in self._missing}
@@ -161,6 +174,7 @@ def _described(sets: Sequence[ProbeSet], sample: Frame) -> list[dict[str, Any]]:
                 "stop": start + len(probe.frame),
                 "whys": list(probe.whys),
                 "note": probe.note,
+                "advisory": probe.advisory,
                 "in_sample": not probe.column or bool(sample[probe.column].isna().any()),
             }
         )

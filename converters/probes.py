@@ -10,7 +10,8 @@ import pandas as pd
 
 from rapide.converters.boundaries import MAX_SPLITS, boundary_rows
 from rapide.converters.columns import Precision
-from rapide.converters.row_kinds import MISSING, REAL, THRESHOLD, UNSEEN
+from rapide.converters.generated import extreme_frame, far_frame, generated_frame, observed_frame
+from rapide.converters.row_kinds import EXTREME, FAR, GENERATED, MISSING, REAL, THRESHOLD, UNSEEN
 from rapide.converters.samples import Frame
 from rapide.converters.sources.contract import Original
 
@@ -18,6 +19,8 @@ MAX_REAL_ROWS = 5000
 """Evenly spaced over the sample: enough to meet every branch that matters, seconds at most for slow models."""
 PROBE_ROWS = 32
 """Real rows that are changed for each column's missing values and unseen categories."""
+MAX_EXTREME_COLUMNS = 64
+"""Columns moved to extremes, evenly spaced: each is two calls of the original."""
 UNSEEN_TEXTS = ("rapide: never seen", "ßœ例🙂")
 
 
@@ -31,6 +34,8 @@ class ProbeSet:
     column: str = ""
     whys: tuple[str, ...] = ()
     note: str = ""
+    advisory: bool = False
+    """Differences are told, and refuse nothing."""
 
 
 def real_rows(sample: Frame) -> ProbeSet:
@@ -71,6 +76,28 @@ def unseen_rows(original: Original, sample: Frame) -> list[ProbeSet]:
             frame[column.name] = pd.Series(texts, dtype=_text_dtype(sample[column.name]))
             if _answers(original, frame):
                 sets.append(ProbeSet(UNSEEN, frame, column.name))
+    return sets
+
+
+def generated_rows(original: Original, sample: Frame) -> list[ProbeSet]:
+    """Rows that never were: each column drawn by itself within its range, or where the original does not bear that
+    (an encoder that knows only the numbers of its training), among the values that it had."""
+    for frame in (generated_frame(sample), observed_frame(sample)):
+        if _answers(original, frame):
+            return [ProbeSet(GENERATED, frame)]
+    return []
+
+
+def extreme_rows(original: Original, sample: Frame) -> list[ProbeSet]:
+    """For each column of numbers, real rows with it at the ends of its range, zero, and half a range beyond; and
+    far outside, to be told only. Without those that the original does not bear."""
+    sets = []
+    spread = np.linspace(0, len(original.columns) - 1, min(MAX_EXTREME_COLUMNS, len(original.columns))).astype(int)
+    for column in [original.columns[index] for index in spread]:
+        for name, made in ((EXTREME, extreme_frame), (FAR, far_frame)):
+            frame = made(sample, column)
+            if frame is not None and _answers(original, frame):
+                sets.append(ProbeSet(name, frame, column.name, advisory=name == FAR))
     return sets
 
 

@@ -82,6 +82,7 @@ def _manifest(
             "target": options.target,
             "rows": examination["table"][0]["rows"],
             "measured_on": f"the sample given to rapide convert ({options.sample.name if options.sample else ''})",
+            "gate": examination["quality_gate"],
         }
     return Manifest(
         model=options.name,

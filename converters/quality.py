@@ -132,6 +132,27 @@ def measure(
     return figures
 
 
+def constant_answers(metric: Metric, truth: Array, positions: Array | None) -> tuple[Array, str]:
+    """What the best constant answers to every row, shaped as ``metric`` takes it; and what it is, in words."""
+    if metric.needs == LABELS:
+        values, counts = np.unique(truth, return_counts=True)
+        best = values[int(np.argmax(counts))]
+        return np.full(len(truth), best, truth.dtype), f"always {str(best)[:40]}, the most frequent class"
+    if metric.needs == SCORES and positions is not None:
+        shares = np.bincount(positions.astype(np.int64)) / len(positions)
+        return np.tile(shares, (len(truth), 1)), "the classes' shares for every row"
+    word, centre = _CENTRES.get(metric.name, _MEAN)
+    return np.full(len(truth), centre(truth)), f"always the {word}"
+
+
+_MEAN: tuple[str, Callable[[Array], float]] = ("mean", lambda truth: float(np.mean(truth)))
+_CENTRES: Mapping[str, tuple[str, Callable[[Array], float]]] = {
+    "mae": ("median", lambda truth: float(np.median(truth))),
+    "max_error": ("middle of the range", lambda truth: float((truth.max() + truth.min()) / 2)),
+}
+"""The constant that is best by the metric; for the others it is the mean."""
+
+
 def _auc(positive: Array, score: Array) -> float:
     """By ranks, equal scores sharing theirs."""
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)

@@ -11,8 +11,11 @@ MISSING = "missing values"
 UNSEEN = "unseen categories"
 GENERATED = "generated rows"
 SIZES = "other sizes"
+EXTREME = "extreme values"
+FAR = "far outside"
+"""Beyond anything that the sample suggests: differences there are told, and refuse nothing."""
 
-_SUMMARY = ("set", "output", "is_label", "note", "rows", "over", "worst_absolute", "worst_relative")
+_SUMMARY = ("set", "advisory", "output", "is_label", "note", "rows", "over", "worst_absolute", "worst_relative")
 
 
 def by_set(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

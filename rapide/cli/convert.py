@@ -62,6 +62,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_meaning(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--target", default="", metavar="COLUMN", help="the sample's column with the true answers")
     group.add_argument("--metric", default="", choices=METRIC_NAMES, help="the quality to measure on the sample")
+    group.add_argument(
+        "--baseline",
+        default="constant",
+        metavar="RULE",
+        help="what the model must not be worse than: constant (the best one; default), a column of the sample "
+        "with the present rule's answers, a figure, or none",
+    )
+    group.add_argument(
+        "--hurdle",
+        default="",
+        metavar="X",
+        help="the figure that --metric must reach: 0.9, or +0.05 for so much better than the baseline",
+    )
     group.add_argument("--classes", default="", metavar="A,B", help="names for the classes, in the model's order")
     group.add_argument("--description", default="", metavar="TEXT", help="what the model predicts, for whom")
     group.add_argument("--data-origin", default="", metavar="TEXT", help="where the training data came from")
@@ -92,6 +105,13 @@ def _add_checks(group: argparse._ArgumentGroup) -> None:
         default=defaults.max_flips,
         metavar="N",
         help="labels that may differ (default: 0)",
+    )
+    group.add_argument(
+        "--max-latency-us",
+        type=float,
+        default=None,
+        metavar="US",
+        help="largest time for one row on this machine (default: measured, not limited)",
     )
     group.add_argument(
         "--memory-gib",
@@ -143,6 +163,9 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
         name=args.name,
         target=args.target,
         metric=args.metric,
+        baseline=args.baseline,
+        hurdle=args.hurdle,
+        max_latency_us=args.max_latency_us,
         classes=tuple(name.strip() for name in args.classes.split(",") if name.strip()),
         description=args.description,
         label=args.label,

@@ -15,6 +15,8 @@ from rapide.converters.row_kinds import by_set
 _COLUMNS = ("rows", "number", "output", "worst", "relative", "limit", "over")
 _RIGHT = frozenset({"number", "worst", "relative", "limit", "over"})
 _SHOWN_PLACES = 3
+_TOLD = "told only"
+"""In the place of a limit, for rows so far outside that differences refuse nothing."""
 _SHOWN_COLUMNS = 6
 Result = TypeVar("Result")
 
@@ -49,6 +51,7 @@ def print_published(published: Published, options: ConvertOptions) -> None:
         ("takes", _listed([f"{feature.name} ({feature.kind})" for feature in manifest.features])),
         ("answers", _listed([prediction.name for prediction in manifest.predictions])),
         ("quality", _quality(manifest.quality)),
+        ("bar", _bar(examination["quality_gate"])),
         ("speed", _speed(examination["latency_us"])),
         ("took", f"{published.elapsed_s:.1f} s"),
     ]
@@ -74,13 +77,14 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
     notes = []
     for line in by_set(attempt["table"]):
         limit = tolerances[line["output"]]
+        allowed = f"{limit['absolute']:.2g} + {limit['relative']:.0e} of it"
         cells = (
-            ("" if not line["over"] else "flips", "", "0")
+            ("" if not line["over"] else "flips", "", _TOLD if line["advisory"] else "0")
             if line["is_label"]
             else (
                 f"{float(line['worst_absolute']):.2g}",
                 f"{float(line['worst_relative']):.2g}",
-                f"{limit['absolute']:.2g} + {limit['relative']:.0e} of it",
+                _TOLD if line["advisory"] else allowed,
             )
         )
         rows.append((line["set"], str(line["rows"]), line["output"], *cells, str(line["over"])))
@@ -95,7 +99,9 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
 def _places(table: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows that differ most, one a kind, in words."""
     shown = []
-    for line in [line for line in table if line["over"] and line["where"]][:_SHOWN_PLACES]:
+    for line in [line for line in table if line["over"] and line["where"] and not line["advisory"]][
+        :_SHOWN_PLACES
+    ]:
         where = line["where"]
         row = ", ".join(f"{name}={value}" for name, value in list(where["row"].items())[:_SHOWN_COLUMNS])
         why = f" ({where['why']})" if where["why"] else ""
@@ -115,6 +121,15 @@ def _graph(published: Published) -> str:
 def _quality(quality: Mapping[str, Any]) -> str:
     figures = [f"{name} {value:.4g}" for name, value in quality.items() if isinstance(value, float)]
     return f"{', '.join(figures)} on {quality['rows']} rows of the sample" if figures else ""
+
+
+def _bar(gate: Mapping[str, Any] | None) -> str:
+    """What the figure was held against."""
+    if gate is None or (gate["baseline"] is None and gate["hurdle"] is None):
+        return ""
+    parts = [] if gate["baseline"] is None else [f"baseline {gate['baseline']:.4g} ({gate['rule']})"]
+    parts += [] if gate["hurdle"] is None else [f"hurdle {gate['hurdle']:.4g}"]
+    return f"{gate['metric']} {gate['figure']:.4g} passes {', '.join(parts)}"
 
 
 def _speed(latency_us: Mapping[str, float]) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -95,6 +97,61 @@ def send_missing_elsewhere(model: ModelProto) -> None:
     tracks.ints[:] = [1 - track for track in tracks.ints]
 
 
+def invert_labels(model: ModelProto) -> None:
+    """The class that is not the one: 0 for 1 and 1 for 0, after everything else was right."""
+    last = next(node for node in model.graph.node if node.output[0] == "label")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+    model.graph.node.insert(
+        list(model.graph.node).index(last), helper.make_node("Sub", ["one", last.input[0]], ["inverted"])
+    )
+    last.input[0] = "inverted"
+
+
+def swap_columns(model: ModelProto) -> None:
+    """The first two columns change places before anything reads them."""
+    order = numpy_helper.from_array(np.array([1, 0, 2], np.int64), "column_order")
+    model.graph.initializer.append(order)
+    for node in model.graph.node:
+        node.input[:] = ["swapped_columns" if name == "features" else name for name in node.input]
+    model.graph.node.insert(
+        0, helper.make_node("Gather", ["features", "column_order"], ["swapped_columns"], axis=1)
+    )
+
+
+def answer_in(factor: float) -> Callable[[ModelProto], None]:
+    """The last number is in another unit."""
+
+    def edit(model: ModelProto) -> None:
+        last = model.graph.node[-1]
+        model.graph.initializer.append(numpy_helper.from_array(np.array([factor], np.float32), "unit"))
+        model.graph.node.insert(
+            len(model.graph.node) - 1, helper.make_node("Mul", [last.input[0], "unit"], ["in_units"])
+        )
+        last.input[0] = "in_units"
+
+    return edit
+
+
+def keep_the_scaler_of_last_year(model: ModelProto) -> None:
+    """The estimator was trained anew, the graph still has the old preprocessing."""
+    scaler = node_of(model, "Scaler")
+    attribute(scaler, "offset").floats[:] = [0.1, 0.0, -0.1]
+    attribute(scaler, "scale").floats[:] = [1.1, 0.9, 1.0]
+
+
+def drop_a_feature(model: ModelProto) -> None:
+    coefficients = attribute(node_of(model, "LinearRegressor"), "coefficients")
+    coefficients.floats[1] = 0.0
+
+
+def take_missing_for_zero(model: ModelProto) -> None:
+    """What replaces a missing value is 0, and not what the imputer learned."""
+    learned = node_of(model, "Where").input[1]
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == learned)
+    zeros = np.zeros_like(numpy_helper.to_array(tensor))
+    tensor.CopyFrom(numpy_helper.from_array(zeros, learned))
+
+
 SCALED = make_pipeline(StandardScaler(), LogisticRegression())
 TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
 BOOSTED = GradientBoostingRegressor(n_estimators=5, random_state=0)
@@ -111,6 +168,12 @@ BOOSTED = GradientBoostingRegressor(n_estimators=5, random_state=0)
         pytest.param(TREE, nudge_all_thresholds, id="thresholds that are one float off"),
         pytest.param(TREE, strict_comparison, id="less instead of less or equal"),
         pytest.param(BOOSTED, forget_a_tree, id="a leaf without its weight"),
+        pytest.param(SCALED, invert_labels, id="an inverted label"),
+        pytest.param(SCALED, swap_columns, id="two columns in each other's place"),
+        pytest.param(BOOSTED, answer_in(1000.0), id="grams for kilograms"),
+        pytest.param(BOOSTED, answer_in(0.9144), id="yards for metres"),
+        pytest.param(SCALED, keep_the_scaler_of_last_year, id="stale preprocessing"),
+        pytest.param(Ridge(), drop_a_feature, id="a feature that is not looked at"),
     ],
 )
 def test_each_is_caught(tmp_path: Path, estimator: Any, edit: Callable[[ModelProto], None]) -> None:
@@ -200,6 +263,91 @@ def test_a_graph_that_changes_after_it_was_examined(tmp_path: Path) -> None:
     options = ConvertOptions(model, sample, tmp_path / "models", "subject", target="target")
     with pytest.raises(ConversionError, match="changed after it was checked"):
         convert(options, listener, sandbox=InProcess(seen.append))
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_missing_value_that_is_taken_for_zero(tmp_path: Path) -> None:
+    frame = floats() + 5.0
+    target = frame["width"].copy()
+    frame.loc[::4, "width"] = np.nan
+    pipeline = make_pipeline(SimpleImputer(), Ridge())
+    with pytest.raises(GateRefused) as refused:
+        converted(tmp_path, pipeline, frame, target, sandbox=InProcess(edited(take_missing_for_zero)))
+    table = refused.value.report["attempts"][0]["table"]
+    assert MISSING in {line["set"] for line in table if line["over"]}
+
+
+def test_a_threshold_behind_a_scaler_is_met_in_another_precision(tmp_path: Path) -> None:
+    """Single precision puts rows on the other side of thresholds behind a scaler: refused where it is asked for,
+    avoided where it is not."""
+    frame = floats() * 1000.0 + 1e6
+    target = two_classes(frame - frame.mean())
+    scaled_tree = make_pipeline(StandardScaler(), DecisionTreeClassifier(random_state=0))
+    with pytest.raises(GateRefused) as refused:
+        converted(tmp_path, scaled_tree, frame, target, precision="float32")
+    over = [line for line in refused.value.report["attempts"][0]["table"] if line["over"]]
+    assert THRESHOLD in {line["set"] for line in over}
+    published = converted(tmp_path, scaled_tree, frame, target)
+    assert published.chosen.precision != "float32"
+
+
+def test_a_model_that_learned_the_wrong_way_round(tmp_path: Path) -> None:
+    """The graph is faithful; it is the model that is worse than saying the same to everybody."""
+    frame = floats()
+    model = SCALED.fit(frame, 1 - two_classes(frame))
+    with pytest.raises(GateRefused, match=r"accuracy is 0\.\d+, worse than 0\.5\d+ of the baseline") as refused:
+        converted(tmp_path, model, frame, two_classes(frame), fit=False)
+    assert refused.value.gate == "quality"
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param({"metric": "r2"}, r"r2 is -.* worse than 0 of the baseline \(always the mean\)", id="mean"),
+        pytest.param({"metric": "mae"}, r"mae is .* worse than .* \(always the median\)", id="median"),
+        pytest.param({"baseline": "rule", "metric": "mae"}, "column 'rule' of the sample", id="a rule's column"),
+        pytest.param({"metric": "rmse", "baseline": "0.01"}, r"worse than 0\.01 .*as given", id="a known figure"),
+        pytest.param({"metric": "r2", "baseline": "none", "hurdle": "0.5"}, "the hurdle is 0.5", id="hurdle"),
+    ],
+)
+def test_a_model_that_is_worse_than_the_baseline(tmp_path: Path, options: dict[str, Any], says: str) -> None:
+    frame = floats()
+    target = frame["width"]
+    model, sample = saved(tmp_path, Ridge().fit(frame, -3.0 * frame["width"]), frame, target, fit=False)
+    rows = pd.read_parquet(sample).assign(rule=np.round(target, 1))
+    rows.to_parquet(sample)
+    chosen = ConvertOptions(model, sample, tmp_path / "models", "subject", target="target", **options)
+    with pytest.raises(GateRefused, match=says) as refused:
+        convert(chosen, lambda kind, text: None, sandbox=InProcess())
+    assert refused.value.gate == "quality"
+    assert not (tmp_path / "models").exists()
+
+
+def test_what_passes_says_by_how_much(tmp_path: Path) -> None:
+    frame = floats()
+    published = converted(tmp_path, Ridge(), frame, frame["width"], metric="r2", hurdle="+0.9")
+    gate = published.manifest.quality["gate"]
+    assert gate["passed"]
+    assert gate["baseline"] == 0.0
+    assert gate["hurdle"] == 0.9
+    assert gate["figure"] > 0.99
+
+
+def test_a_constant_is_as_good_as_a_constant(tmp_path: Path) -> None:
+    frame = floats()
+    constant = Ridge(alpha=1e12)
+    published = converted(tmp_path, constant, frame, frame["width"] + 3.0)
+    assert published.manifest.quality["gate"]["passed"]
+
+
+def test_a_model_that_is_too_slow(tmp_path: Path) -> None:
+    frame = floats()
+    with pytest.raises(
+        GateRefused, match=r"one row takes \d+ µs on this machine; the limit is 0\.001 µs"
+    ) as refused:
+        converted(tmp_path, BOOSTED, frame, frame["width"], max_latency_us=0.001)
+    assert refused.value.gate == "speed"
     assert not (tmp_path / "models").exists()
 
 

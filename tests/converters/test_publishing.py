@@ -62,7 +62,9 @@ def test_golden_rows_hold_the_originals_answers(published: Published) -> None:
     with np.load(published.folder / "golden.npz", allow_pickle=False) as golden:
         assert set(golden.files) == {"input:features", "output:label", "output:probabilities"}
         assert golden["input:features"].dtype == np.float32
-        assert len(golden["input:features"]) == len(golden["output:label"]) == 16
+        assert len(golden["input:features"]) == len(golden["output:label"]) == 16 + 1 + 3, (
+            "real rows, a generated one, and one of each column's extremes"
+        )
         assert golden["output:probabilities"].dtype == np.float32
 
 
