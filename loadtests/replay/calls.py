@@ -1,0 +1,138 @@
+"""The requests' bytes, made before the first one leaves, from what the server says of its models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from urllib.error import HTTPError, URLError
+
+import grpc
+import numpy as np
+
+from rapide.loadtests import payloads
+from rapide.loadtests.payloads import Input, Payload
+from rapide.loadtests.replay.plan import Integers, ReplayError, ReplayPlan
+from rapide.loadtests.replay.schedule import Schedule
+from rapide.loadtests.wire.grpc_connection import GrpcCall
+from rapide.loadtests.wire.http2 import request_headers
+from rapide.loadtests.wire.http_connection import request_bytes
+from rapide.proto import services
+
+INFER = f"/{services.OPEN_INFERENCE}/ModelInfer"
+MOST_BYTES = 128 * 2**20
+"""All payloads together, in each process; beyond that there are fewer different ones of each size."""
+ASKED_WITHIN_S = 10.0
+START_HINT = "Is the server running there? `rapide serve models/` starts one and prints its addresses."
+
+Call = GrpcCall | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """``calls[of[i]]`` is what request i sends."""
+
+    calls: Sequence[Call]
+    of: Integers
+
+
+def make_calls(plan: ReplayPlan, schedule: Schedule) -> Calls:
+    """One call for each different (model, rows, payload). Raises ReplayError: no server, model or rows."""
+    kinds = np.stack([schedule.models, schedule.rows], axis=1)
+    groups, group_of = np.unique(kinds, axis=0, return_inverse=True)
+    share_bytes = MOST_BYTES // max(1, len(groups))
+    inputs: dict[int, tuple[Input, ...]] = {}
+    calls: list[Call] = []
+    of = np.zeros(schedule.count, dtype=np.int64)
+    for group, (model, rows) in enumerate(groups.tolist()):
+        if model not in inputs:
+            inputs[model] = describe(plan, plan.requests[model].model, plan.requests[model].version)
+        mine = group_of.reshape(-1) == group
+        seeds, seed_of = np.unique(schedule.seeds[mine], return_inverse=True)
+        made = _payloads(plan, model, inputs[model], rows, len(seeds), share_bytes)
+        of[mine] = len(calls) + seed_of.reshape(-1) % len(made)
+        calls += [encode(plan, payload) for payload in made]
+    return Calls(calls, of)
+
+
+def describe(plan: ReplayPlan, model: str, version: str) -> tuple[Input, ...]:
+    """The model's inputs, as the server describes them. Raises ReplayError in the server's words."""
+    host, port = plan.address
+    timeout_s = min(ASKED_WITHIN_S, plan.timeout_s)
+    if plan.encoding == "grpc":
+        return _describe_grpc(f"{host}:{port}", model, version, timeout_s)
+    return _describe_http(f"http://{host}:{port}", model, version, timeout_s)
+
+
+def _describe_grpc(address: str, model: str, version: str, timeout_s: float) -> tuple[Input, ...]:
+    with grpc.insecure_channel(address) as channel:
+        try:
+            return payloads.describe_grpc(
+                services.stub(channel, services.OPEN_INFERENCE), model, version, timeout_s
+            )
+        except grpc.RpcError as error:
+            code, text = error.code(), error.details() or ""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        raise ReplayError(f"cannot reach {address} over gRPC: {text}.", START_HINT)
+    raise ReplayError(text or f"{address} answered {code.name} when asked about model {model!r}.")
+
+
+def _describe_http(url: str, model: str, version: str, timeout_s: float) -> tuple[Input, ...]:
+    try:
+        return payloads.describe(url, model, version, timeout_s)
+    except HTTPError as error:
+        with error:
+            raise ReplayError(_said(error) or f"{url} answered {error.code} about model {model!r}.") from None
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise ReplayError(f"cannot reach {url}: {reason}.", START_HINT) from None
+    except (ValueError, LookupError, TypeError):
+        raise ReplayError(f"{url} does not describe {model!r} as the Open Inference Protocol says.") from None
+
+
+def _said(error: HTTPError) -> str:
+    try:
+        return str(json.loads(error.read())["error"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _payloads(
+    plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, count: int, most_bytes: int
+) -> list[Payload]:
+    """Up to ``count`` different payloads of ``rows`` rows, as many as fit into ``most_bytes``; at least one."""
+    name, version = plan.requests[model].model, plan.requests[model].version
+    try:
+        made = (
+            payloads.recorded_payloads(name, version, inputs, rows, plan.rows_from[name])
+            if name in plan.rows_from
+            else payloads.random_payloads(name, version, inputs, rows, count=1)
+        )
+        first = next(made)
+        size = max(1, sum(array.nbytes for array in first.arrays))
+        fitting = max(1, min(count, most_bytes // size))
+        if name in plan.rows_from:
+            return [first, *(next(made) for _ in range(fitting - 1))]
+        drawn = payloads.random_payloads(name, version, inputs, rows, count=fitting)
+        return [next(drawn) for _ in range(fitting)]
+    except (ValueError, OSError) as error:
+        raise ReplayError(
+            f"no request can be made for {name!r}: {error}.", "Give rows with --rows-from."
+        ) from None
+
+
+def encode(plan: ReplayPlan, payload: Payload) -> Call:
+    """The bytes of the request that carries ``payload``."""
+    host, port = plan.address
+    if plan.encoding == "grpc":
+        headers = request_headers(INFER, f"{host}:{port}")
+        return GrpcCall.of(headers, payload.to_protobuf().SerializeToString())
+    if plan.encoding == "json":
+        return request_bytes(host, port, payload.path, {"content-type": "application/json"}, payload.to_json())
+    body, json_bytes = payload.to_binary()
+    headers_of = {
+        "content-type": "application/octet-stream",
+        "inference-header-content-length": str(json_bytes),
+    }
+    return request_bytes(host, port, payload.path, headers_of, body)

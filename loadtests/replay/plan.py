@@ -1,0 +1,110 @@
+"""What is to be replayed, where and how. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from rapide.profiles.arrivals import Arrivals
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+PROTOCOLS = ("grpc", "json", "binary")
+DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
+DIFFERENT_PAYLOADS = 64
+"""Where no seeds are given: enough that nothing could answer from memory, few enough to encode in a blink."""
+
+
+class ReplayError(Exception):
+    """What was asked cannot be replayed. ``hint`` says what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArrivals:
+    """The requests of one model. Empty ``version``: the server's choice.
+
+    ``payload_seeds``: int64[N]; requests with equal rows and seed carry the same values. None: 64 in turn.
+    ``start_s``: the instant of ``arrivals``' zero on the clock that all models of a plan share.
+    """
+
+    model: str
+    version: str
+    arrivals: Arrivals
+    payload_seeds: Integers | None = None
+    start_s: float = 0.0
+
+    @property
+    def seeds(self) -> Integers:
+        """The payload seed of each request, int64[N]."""
+        if self.payload_seeds is not None:
+            return self.payload_seeds
+        return np.arange(self.arrivals.count, dtype=np.int64) % DIFFERENT_PAYLOADS
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """One replay.
+
+    ``url``: ``http://host:port`` or ``grpc://host:port``. ``protocol``: grpc, json or binary; empty for the URL's
+    own (json for http). ``speed``: 2 plays twice as fast. ``connections``: over all processes; 0 for 16 (gRPC), or
+    as many as are needed at once (HTTP, where a connection carries one request at a time). ``spin_us``: wake so much
+    before a request is due and watch the clock. ``skip_idle_s``: longer pauses of all models together are cut to
+    this; 0 keeps them. ``rows_from``: by model, recorded rows (golden.npz) to send.
+    """
+
+    url: str
+    requests: Sequence[ModelArrivals]
+    speed: float = 1.0
+    protocol: str = ""
+    processes: int = 1
+    timeout_s: float = 10.0
+    connections: int = 0
+    spin_us: float = 0.0
+    skip_idle_s: float = 0.0
+    rows_from: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def encoding(self) -> str:
+        """grpc, json or binary. Raises ReplayError where the URL and the protocol do not go together."""
+        scheme = urlsplit(self.url).scheme
+        chosen = self.protocol or {"grpc": "grpc", "http": "json"}.get(scheme, "")
+        if scheme not in ("grpc", "http") or chosen not in PROTOCOLS or (chosen == "grpc") != (scheme == "grpc"):
+            raise ReplayError(
+                f"{self.protocol or 'a replay'} at {self.url!r} is not possible.",
+                "Write grpc://host:8001 for gRPC, http://host:8000 for json and binary. TLS is not spoken here: "
+                "aim at the server behind it.",
+            )
+        return chosen
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port. Raises ReplayError."""
+        split = urlsplit(self.url)
+        try:
+            host, port = split.hostname, split.port
+        except ValueError:
+            host, port = None, None
+        if not host:
+            raise ReplayError(f"{self.url!r} is no address of a server.", "Write grpc://localhost:8001.")
+        return host, port or DEFAULT_PORTS["grpc" if self.encoding == "grpc" else "http"]
+
+    def check(self) -> None:
+        """Raises ReplayError for what cannot be run."""
+        _ = self.address
+        if not any(each.arrivals.count for each in self.requests):
+            raise ReplayError("there is no request to replay.", "The profile holds no arrivals of these models.")
+        for name, value in (("speed", self.speed), ("processes", self.processes), ("timeout_s", self.timeout_s)):
+            if value <= 0:
+                raise ReplayError(f"{name} must be above 0, not {value:g}.")
+        for name, value in (("connections", self.connections), ("spin_us", self.spin_us)):
+            if value < 0:
+                raise ReplayError(f"{name} must not be below 0, not {value:g}.")

@@ -1,0 +1,220 @@
+"""What a replay found, request by request, and what follows from it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rapide.loadtests.replay.schedule import Floats
+from rapide.loadtests.wire.connection import ANSWERED, NOT_SENT, code_name
+
+PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0)
+LATE_SHARE = 0.25
+"""A generator whose own lateness is more of a percentile than this measured itself."""
+LATE_AT_LEAST_S = 50e-6
+"""Lateness below this is the machine's timer, and no reason for a warning."""
+BUSY_SHARE = 0.9
+"""A generator's process that is busy for more of the time than this has nothing left for a burst."""
+MOST_TEXTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """One replay of N requests, in the order in which they were due.
+
+    ``latency_s`` is from the intended instant to the end, whatever the end was, and NaN for what was not sent;
+    ``lateness_s``, the generator's own part of it, from the intended instant to the sending. ``codes``: 0 for an
+    answer, else ``loadtests.wire.connection``'s. ``busy``: by process, the share of the time that it had to work.
+    """
+
+    intended_s: Floats
+    latency_s: Floats
+    lateness_s: Floats
+    codes: np.ndarray[Any, np.dtype[np.int16]]
+    rows: np.ndarray[Any, np.dtype[np.int64]]
+    models: np.ndarray[Any, np.dtype[np.int64]]
+    names: Sequence[str]
+    """The model that each index in ``models`` stands for."""
+    busy: Sequence[float]
+    errors: Mapping[int, str] = field(default_factory=dict)
+    """By code, one reason in words."""
+    stopped: str = ""
+    """Why the replay ended before its end; empty if it did not."""
+    skipped_s: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """How many were sent."""
+        return int((self.codes != NOT_SENT).sum())
+
+    @property
+    def answered(self) -> int:
+        return int((self.codes == ANSWERED).sum())
+
+    @property
+    def failures(self) -> int:
+        """Sent, and not answered well."""
+        return self.requests - self.answered
+
+    @property
+    def duration_s(self) -> float:
+        """From the first intended instant to the last one that was sent; at least a microsecond."""
+        sent = self.codes != NOT_SENT
+        return max(1e-6, float(self.intended_s[sent][-1] - self.intended_s[sent][0])) if sent.any() else 1e-6
+
+    @property
+    def offered_rate_per_s(self) -> float:
+        """Requests that were due, per second."""
+        return max(0, self.requests - 1) / self.duration_s
+
+    @property
+    def achieved_rate_per_s(self) -> float:
+        """Good answers per second, from the first intended instant to the last answer."""
+        good = self.codes == ANSWERED
+        if not good.any():
+            return 0.0
+        return self.answered / max(
+            1e-6, float((self.intended_s + self.latency_s)[good].max() - self.intended_s[0])
+        )
+
+    @property
+    def mean_ms(self) -> float:
+        """Of the good answers."""
+        good = self.latency_s[self.codes == ANSWERED]
+        return float(good.mean() * 1e3) if len(good) else float("nan")
+
+    @property
+    def max_ms(self) -> float:
+        return self.percentile_s(100.0) * 1e3
+
+    def percentile_s(self, q: float) -> float:
+        """The latency within which ``q`` percent (0 to 100) of all sent requests were answered well.
+
+        A request that was refused, lost or timed out was never answered well: where more than 100 − q percent are
+        such, the percentile is infinite. NaN where nothing was sent.
+        """
+        sent = np.sort(self._judged_s())
+        if not len(sent):
+            return float("nan")
+        return float(sent[max(0, int(np.ceil(q / 100 * len(sent))) - 1)])
+
+    def percentile_ms(self, share: float) -> float:
+        """``percentile_s`` in milliseconds, for a share from 0 to 1: what objectives ask (``loadtests.slo``)."""
+        return self.percentile_s(share * 100) * 1e3
+
+    def lateness_percentile_s(self, q: float) -> float:
+        """The generator's own lateness at ``q`` percent of the requests that it sent."""
+        late = self.lateness_s[self.codes != NOT_SENT]
+        return float(np.percentile(late, q)) if len(late) else float("nan")
+
+    @property
+    def generator_limited(self) -> str:
+        """Empty, or why the generator itself was the bottleneck, with the figures."""
+        if not self.answered:
+            return ""
+        busiest = max(self.busy, default=0.0)
+        if busiest > BUSY_SHARE:
+            return (
+                f"a process of the generator was busy {busiest:.0%} of the time; give it more processes, or a "
+                "machine of its own"
+            )
+        for q in (50.0, 99.0):
+            late_s, latency_s = self.lateness_percentile_s(q), self.percentile_s(q)
+            if late_s > max(LATE_AT_LEAST_S, LATE_SHARE * latency_s):
+                return (
+                    f"it sent {late_s * 1e6:.0f} µs late at p{q:g} of {latency_s * 1e6:.0f} µs in all: "
+                    "it shares its cores with others, or has too few processes"
+                )
+        return ""
+
+    def counts(self) -> dict[str, int]:
+        """How many requests ended how, by the code's name; what was answered well is "OK"."""
+        codes, counts = np.unique(self.codes, return_counts=True)
+        return {code_name(int(code)): int(count) for code, count in zip(codes, counts, strict=True)}
+
+    def of_model(self, name: str) -> ReplayResult:
+        """The requests of one model alone."""
+        chosen = np.isin(self.models, [index for index, known in enumerate(self.names) if known == name])
+        return ReplayResult(
+            self.intended_s[chosen],
+            self.latency_s[chosen],
+            self.lateness_s[chosen],
+            self.codes[chosen],
+            self.rows[chosen],
+            self.models[chosen],
+            self.names,
+            self.busy,
+            self.errors,
+            self.stopped,
+            self.skipped_s,
+        )
+
+    def _judged_s(self) -> Floats:
+        """The latencies of what was sent; infinite where there was no good answer."""
+        sent = self.codes != NOT_SENT
+        return np.where(self.codes[sent] == ANSWERED, self.latency_s[sent], np.inf)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, for scripts. Times in milliseconds; an infinite or unknown one is None."""
+        return {
+            "kind": "rapide-replay",
+            "schema": 1,
+            "requests": self.requests,
+            "answered": self.answered,
+            "failures": self.failures,
+            "not_sent": len(self.codes) - self.requests,
+            "endings": self.counts(),
+            "reasons": {code_name(code): text[:MOST_TEXTS] for code, text in self.errors.items()},
+            "duration_s": self.duration_s,
+            "skipped_s": self.skipped_s,
+            "offered_rate_per_s": self.offered_rate_per_s,
+            "achieved_rate_per_s": self.achieved_rate_per_s,
+            "latency_ms": {f"p{q:g}": _number(self.percentile_s(q) * 1e3) for q in PERCENTILES},
+            "mean_ms": _number(self.mean_ms),
+            "lateness_ms": {f"p{q:g}": _number(self.lateness_percentile_s(q) * 1e3) for q in PERCENTILES},
+            "generator_busy": [round(share, 4) for share in self.busy],
+            "generator_limited": self.generator_limited,
+            "stopped": self.stopped,
+        }
+
+    def save(self, path: Path) -> None:
+        """All of it, to be compared with another or merged (``.npz``)."""
+        words = {
+            "names": list(self.names),
+            "busy": list(self.busy),
+            "errors": {str(code): text for code, text in self.errors.items()},
+            "stopped": self.stopped,
+            "skipped_s": self.skipped_s,
+        }
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                intended_s=self.intended_s,
+                latency_s=self.latency_s,
+                lateness_s=self.lateness_s,
+                codes=self.codes,
+                rows=self.rows,
+                models=self.models,
+                words=np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> ReplayResult:
+        """What ``save`` wrote. Raises ValueError for another file, OSError where there is none."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            words = json.loads(arrays.pop("words").tobytes())
+            words["errors"] = {int(code): text for code, text in words["errors"].items()}
+            return cls(**arrays, **words)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} was not saved by a replay: {error}") from None
+
+
+def _number(value: float) -> float | None:
+    return round(value, 6) if np.isfinite(value) else None
