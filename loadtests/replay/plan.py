@@ -56,9 +56,9 @@ class ReplayPlan:
 
     ``url``: ``http://host:port`` or ``grpc://host:port``. ``protocol``: grpc, json or binary; empty for the URL's
     own (json for http). ``speed``: 2 plays twice as fast. ``connections``: over all processes; 0 for 16 (gRPC), or
-    as many as are needed at once (HTTP, where a connection carries one request at a time). ``spin_us``: wake so much
-    before a request is due and watch the clock. ``skip_idle_s``: longer pauses of all models together are cut to
-    this; 0 keeps them. ``rows_from``: by model, recorded rows (golden.npz) to send.
+    as many as are needed at once (HTTP, where a connection carries one request at a time). ``spin_us``: wake so
+    much before a request is due and watch the clock. ``skip_idle_s``: longer pauses of all models together are cut
+    to this; 0 keeps them. ``rows_from``: by model, recorded rows (golden.npz) to send.
     """
 
     url: str

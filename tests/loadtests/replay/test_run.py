@@ -96,10 +96,10 @@ def test_requests_that_the_model_cannot_take_are_found_in_the_rehearsal(server: 
 @pytest.mark.parametrize("protocol", ["grpc", "json"])
 def test_what_cannot_be_replayed_is_said_before_anything_runs(server: Served, protocol: str) -> None:
     url = url_of(server, protocol)
-    with pytest.raises(ReplayError, match="there is no model 'nope' here. Models here: "):
+    with pytest.raises(ReplayError, match=r"there is no model 'nope' here\. Models here: "):
         replay(plan(url, "nope", steady(10, 0.2)))
     nobody = f"{url.partition(':')[0]}://127.0.0.1:1"
-    with pytest.raises(ReplayError, match="cannot reach .*127.0.0.1:1"):
+    with pytest.raises(ReplayError, match=r"cannot reach .*127\.0\.0\.1:1"):
         replay(plan(nobody, "linear", steady(10, 0.2)))
     with pytest.raises(ReplayError, match="there is no request to replay"):
         replay(plan(url, "linear", Arrivals(np.zeros(0), np.zeros(0, np.int64))))
