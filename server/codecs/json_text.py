@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
 
 from rapide.server.errors import InvalidRequest
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""What Python's parser takes alone, and nobody can write as UTF-8 again; in pairs they are characters."""
 Body = bytes | bytearray | memoryview
 
 
@@ -35,9 +38,14 @@ def dump(value: Any) -> bytes:
 def _parse_leniently(text: bytes, reason: str) -> Any:
     if b"NaN" in text or b"Infinity" in text:
         try:
-            return json.loads(text.decode("utf-8"))
+            document = json.loads(text.decode("utf-8"))
+            if _SURROGATE.search(text):
+                json.dumps(document, ensure_ascii=False).encode("utf-8")
+            return document
         except RecursionError:
             reason = "depth limit exceeded"
+        except UnicodeEncodeError:
+            reason = "a string has half of a surrogate pair"
         except ValueError:
             pass  # the first reason is the better one: it does not speak of Python
     if "depth" in reason or "recursion" in reason.lower():

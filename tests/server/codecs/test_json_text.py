@@ -23,6 +23,10 @@ def test_nan_and_infinity_are_read_as_pythons_clients_write_them() -> None:
     assert values[1:] == [math.inf, -math.inf, "NaN"]
 
 
+def test_characters_written_as_pairs_are_read_beside_nan() -> None:
+    assert parse_object(b'{"a": NaN, "b": "\\ud83d\\ude00"}')["b"] == "\N{GRINNING FACE}"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -34,6 +38,11 @@ def test_nan_and_infinity_are_read_as_pythons_clients_write_them() -> None:
         (b'{"a": 1e999}', "the request body is not valid JSON: "),
         (b'{"a": NaN', "the request body is not valid JSON: "),
         (b'{"a": "\xff", "b": NaN}', "the request body is not valid JSON: "),
+        (
+            b'{"a": NaN, "b": "\\ud800"}',
+            "the request body is not valid JSON: a string has half of a surrogate pair",
+        ),
+        (b'{"a": "\\uDE00\\uD83D", "b": NaN}', "the request body is not valid JSON: a string has half of a"),
         (b'{"a": NaN, "b": ' + b"1" * 5000 + b"}", "the request body is not valid JSON: "),
         (b"[1]", "the request body must be a JSON object"),
         (b"null", "the request body must be a JSON object"),
