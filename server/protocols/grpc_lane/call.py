@@ -61,7 +61,17 @@ class Line(Protocol):
 class Call:
     """What unary and streaming calls have in common."""
 
-    __slots__ = ("_context", "_held_bytes", "_is_headed", "_line", "_procedure", "_reader", "_stream", "task")
+    __slots__ = (
+        "_came_bytes",
+        "_context",
+        "_held_bytes",
+        "_is_headed",
+        "_line",
+        "_procedure",
+        "_reader",
+        "_stream",
+        "task",
+    )
 
     def __init__(self, line: Line, stream: Stream, procedure: Procedure) -> None:
         head: CallHead = stream.head
@@ -70,6 +80,7 @@ class Call:
         self._procedure = procedure
         self._context: CallContext = line.door.context(head.metadata, head.timeout_s)
         self._reader = MessageReader(line.max_message_bytes, head.encoding)
+        self._came_bytes = 0
         self._held_bytes = 0
         self._is_headed = False
         self.task: asyncio.Task[None] | None = None
@@ -79,13 +90,21 @@ class Call:
         if not self._stream.sending:
             return  # answered already, by an event of the same read
         try:
+            self._came_bytes += end - start
             messages = self._reader.feed(buffer, start, end)
             if ended:
                 self._reader.finish()
+                self._check_length()
             self.take(messages, ended)
             self._hold(self._reader.waiting_bytes + self.kept_bytes())
         except RapideError as error:
             self.fail(error)
+
+    def _check_length(self) -> None:
+        """Raises InvalidRequest where the peer has announced another length than it sent (RFC 9113, 8.1.1)."""
+        head: CallHead = self._stream.head
+        if head.content_bytes is not None and head.content_bytes != self._came_bytes:
+            raise InvalidRequest(f"content-length is {head.content_bytes}; {self._came_bytes} bytes came")
 
     def take(self, messages: list[bytes], ended: bool) -> None:
         raise NotImplementedError

@@ -24,6 +24,7 @@ _TIMEOUT_UNITS_S = {
     ord("n"): 1e-9,
 }
 _MAX_TIMEOUT_DIGITS = 8
+_MAX_LENGTH_DIGITS = 18
 MAX_HEAD_BYTES = Http2Limits().max_header_list_bytes
 _FIELD_OVERHEAD_BYTES = 32
 """What each field counts beside its octets (RFC 7541, section 4.1)."""
@@ -50,6 +51,8 @@ class CallHead:
     """An HTTP status, or 0."""
     oversize_bytes: int
     """The size of a head that exceeds MAX_HEAD_BYTES, or 0."""
+    content_bytes: int | None
+    """``content-length``: what all DATA together must be. gRPC clients send none; curl and proxies do."""
 
 
 def interpret_head(fields: Headers) -> CallHead:
@@ -67,6 +70,7 @@ def interpret_head(fields: Headers) -> CallHead:
         metadata={name.decode("latin-1"): value.decode("latin-1") for name, value in regular.items()},
         refusal=_refusal(pseudo[b":method"], get(b"content-type", b"")),
         oversize_bytes=size_bytes if size_bytes > MAX_HEAD_BYTES else 0,
+        content_bytes=_content_bytes(get(b"content-length")),
     )
 
 
@@ -85,6 +89,12 @@ def split_fields(fields: Headers) -> tuple[dict[bytes, bytes], dict[bytes, bytes
     if not pseudo.get(b":path") or b":method" not in pseudo or b":scheme" not in pseudo:
         raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a request needs :method, :scheme and :path")
     return pseudo, regular
+
+
+def _content_bytes(text: bytes | None) -> int | None:
+    if text is not None and not (text.isdigit() and len(text) <= _MAX_LENGTH_DIGITS):
+        raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"content-length {text[:32]!r}")
+    return None if text is None else int(text)
 
 
 def parse_timeout(text: bytes | None) -> tuple[float | None, str]:

@@ -211,6 +211,7 @@ class LaneConnection(asyncio.Protocol):
             if (
                 arrived.ended
                 and procedure is self._hot_procedure
+                and (head.content_bytes is None or head.content_bytes == end - arrived.start)
                 and start <= end
                 and PREFIX.unpack_from(arrived.buffer, arrived.start) == (0, end - start)
                 and self._hot.take(self, stream, arrived.buffer, start, end)

@@ -21,6 +21,10 @@ from rapide.proto import open_inference_pb2 as pb
 from rapide.proto import services
 from rapide.server.codecs.limits import DEFAULT_LIMITS
 from rapide.server.protocols.grpc_lane import hot
+from rapide.server.protocols.grpc_lane.framing import PREFIX
+from rapide.server.protocols.grpc_lane.server import HOT_PATH
+from rapide.server.protocols.http2 import frames
+from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES
 from tests import models
@@ -333,3 +337,25 @@ async def test_patterns_of_one_size_stay_few_and_those_in_use_stay() -> None:
         assert way._find(usual, 0, len(usual)) is not None
     assert [len(patterns) for patterns in way._by_size.values()] == [hot.MAX_SAME_SIZE]
     assert way._count == hot.MAX_SAME_SIZE
+
+
+async def test_a_length_that_lies_is_no_usual_request(doors: Doors, channel: grpc.aio.Channel) -> None:
+    """RFC 9113, 8.1.1, also where the message itself has a known pattern."""
+    message = request("linear", rows(1, 4))
+    await ask(channel, message)
+    raw = message.SerializeToString()
+    framed = PREFIX.pack(0, len(raw)) + raw
+    reader, writer = await asyncio.open_connection(*doors.grpc.split(":"))
+    writer.write(frames.PREFACE + frames.settings({}))
+    for stream_id, announced in ((1, len(framed)), (3, len(framed) + 1)):
+        fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", HOT_PATH.encode())]
+        fields += [(b"content-type", b"application/grpc"), (b"content-length", b"%d" % announced)]
+        writer.write(frames.frame(frames.HEADERS, frames.END_HEADERS, stream_id, encode_fields(fields)))
+        writer.write(frames.frame(frames.DATA, frames.END_STREAM, stream_id, framed))
+    got = b""
+    async with asyncio.timeout(5):
+        while b"bytes came" not in got:
+            got += await reader.read(65_536)
+    assert b"grpc-status\x010" in got
+    writer.close()
+    await writer.wait_closed()

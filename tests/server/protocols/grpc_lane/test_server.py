@@ -415,6 +415,35 @@ async def test_wrong_numbers_of_messages(data: bytes, text: bytes) -> None:
         assert text in await raw.until(b"grpc-message")
 
 
+@pytest.mark.parametrize(
+    ("announced", "pieces", "expected"),
+    [
+        (b"5", [b"\0\0\0\0\0"], b"grpc-status\x010"),
+        (b"5", [b"\0\0", b"\0\0\0"], b"grpc-status\x010"),
+        (b"6", [b"\0\0\0\0\0"], b"content-length is 6; 5 bytes came"),
+        (b"4", [b"\0\0\0", b"\0\0"], b"content-length is 4; 5 bytes came"),
+        (b"4", [b"\0\0\0\0\0", None], b"content-length is 4; 5 bytes came"),
+        (b"5, 5", [b"\0\0\0\0\0"], frames.rst_stream(1, 1)),
+        (b"-5", [b"\0\0\0\0\0"], frames.rst_stream(1, 1)),
+        (b"9" * 1000, [b"\0\0\0\0\0"], frames.rst_stream(1, 1)),
+    ],
+    ids=["right", "in pieces", "more", "less", "before trailers", "two", "negative", "long"],
+)
+async def test_a_length_that_was_announced(announced: bytes, pieces: list[bytes | None], expected: bytes) -> None:
+    """RFC 9113, 8.1.1: another length makes the request malformed. ``None`` stands for trailers."""
+    async with lane() as (address, _, _server):
+        raw = await Raw.connect(address)
+        block = head_block((b"content-type", b"application/grpc"), (b"content-length", announced))
+        raw.writer.write(frames.frame(frames.HEADERS, frames.END_HEADERS, 1, block))
+        for number, piece in enumerate(pieces, 1):
+            ends = frames.END_STREAM if number == len(pieces) else 0
+            kind = frames.HEADERS if piece is None else frames.DATA
+            raw.writer.write(
+                frames.frame(kind, ends | (frames.END_HEADERS if piece is None else 0), 1, piece or b"")
+            )
+        await raw.until(expected)
+
+
 class TestHostilePeers:
     """Others on the same lane are served while one misbehaves; what it can make us hold is bounded."""
 
