@@ -246,6 +246,13 @@ def doors_of(host: str, http_port: int, grpc_port: int, model: str) -> dict[str,
     }
 
 
+def allow_many_files() -> None:
+    """Raises this process's bound on open files, which what it starts inherits, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The figures as JSON on standard output, and in one line on standard error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -257,9 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--active", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args(arguments)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_many_files()
     doors = doors_of(options.host, options.http_port, options.grpc_port, options.model)
     found = asyncio.run(
         crowd(

@@ -31,17 +31,22 @@ class LoadedModel:
 
 
 def load(folder: Path) -> dict[str, LoadedModel]:
-    """Every ``*.onnx`` in ``folder``, by its name; one thread and no spinning, like the servers compared with."""
+    """Every ``*.onnx`` in ``folder``, by its name."""
     return {path.stem: _load(path) for path in sorted(folder.glob("*.onnx"))}
 
 
-def _load(path: Path) -> LoadedModel:
+def session(path: Path) -> Any:
+    """A session of one thread that does not spin, like those of the servers compared with."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (only_input,) = session.get_inputs()
-    outputs = session.get_outputs()
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _load(path: Path) -> LoadedModel:
+    made = session(path)
+    (only_input,) = made.get_inputs()
+    outputs = made.get_outputs()
     return LoadedModel(
-        session, only_input.name, [spec.name for spec in outputs], [NAMES[spec.type] for spec in outputs]
+        made, only_input.name, [spec.name for spec in outputs], [NAMES[spec.type] for spec in outputs]
     )

@@ -13,16 +13,16 @@ from typing import Any
 import grpc
 import numpy as np
 
-from rapide.loadtests.baselines import models
-from rapide.loadtests.bench import workloads
 from rapide.loadtests.bench.processes import free_port, port_answers
-from rapide.loadtests.payloads import Input, Payload
+from rapide.loadtests.payloads import DTYPES, Payload
 from rapide.loadtests.wire import grpc_lane, http_lane
 from rapide.loadtests.wire.lane import OpenLane
 from rapide.proto import open_inference_pb2, services
 
 INFER = f"/{services.OPEN_INFERENCE}/ModelInfer"
 HOST = "127.0.0.1"
+MOST_CONNECTIONS = 8
+"""More in flight than this share connections over gRPC, as the calls of one client do."""
 JSON = {"content-type": "application/json"}
 
 
@@ -54,6 +54,12 @@ class Contestant:
     protocol: str
     against: str = ""
     binary: bool = False
+    connections: int = MOST_CONNECTIONS
+    only_in_flight: tuple[int, ...] = ()
+    """Where it is measured in closed loops, and in no open one; empty for everywhere."""
+
+    def is_measured_at(self, in_flight: int) -> bool:
+        return not self.only_in_flight or in_flight in self.only_in_flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,11 @@ def _python(module: str) -> Callable[[Path, Ports], list[str]]:
     return command
 
 
-def rapide_command(folder: Path, ports: Ports, *flags: str) -> list[str]:
-    """One worker on free ports; ``flags`` beside the defaults that a newcomer gets."""
+def rapide_command(folder: Path, ports: Ports, *flags: str, workers: int = 1) -> list[str]:
+    """So many workers on free ports; ``flags`` beside the defaults that a newcomer gets."""
     return [
         str(Path(sys.executable).with_name("rapide")),
-        *("serve", str(folder), "--workers", "1", "--host", HOST),
+        *("serve", str(folder), "--workers", str(workers), "--host", HOST),
         *("--http-port", str(ports.http), "--grpc-port", str(ports.grpc), "--metrics-port", str(ports.metrics)),
         *flags,
     ]
@@ -124,17 +130,37 @@ SERVERS = (GRPC_AIO, STARLETTE, RAPIDE, REFERENCE)
 CONTESTANTS: Sequence[Contestant] = (
     Contestant("grpc-aio", "hand-written: grpc.aio, uvloop", GRPC_AIO, "grpc"),
     Contestant("rapide-grpc", "rapide, gRPC", RAPIDE, "grpc", against="grpc-aio"),
-    Contestant("reference-grpc", "rapide on grpcio, gRPC", REFERENCE, "grpc", against="grpc-aio"),
+    Contestant(
+        "grpc-aio-one", "hand-written, one connection", GRPC_AIO, "grpc", connections=1, only_in_flight=(64,)
+    ),
+    Contestant(
+        "rapide-grpc-one",
+        "rapide, gRPC, one connection",
+        RAPIDE,
+        "grpc",
+        against="grpc-aio-one",
+        connections=1,
+        only_in_flight=(64,),
+    ),
+    Contestant(
+        "reference-grpc", "rapide on grpcio, gRPC", REFERENCE, "grpc", against="grpc-aio", only_in_flight=(32,)
+    ),
     Contestant("starlette", "hand-written: uvicorn, Starlette, JSON", STARLETTE, "http"),
     Contestant("rapide-json", "rapide, HTTP, JSON", RAPIDE, "http", against="starlette"),
     Contestant("rapide-binary", "rapide, HTTP, binary tensors", RAPIDE, "http", against="starlette", binary=True),
-    Contestant("reference-json", "rapide on uvicorn, HTTP, JSON", REFERENCE, "http", against="starlette"),
+    Contestant(
+        "reference-json",
+        "rapide on uvicorn, HTTP, JSON",
+        REFERENCE,
+        "http",
+        against="starlette",
+        only_in_flight=(8,),
+    ),
 )
 
 
-def target(contestant: Contestant, model: str, ports: Ports) -> Target:
-    """What ``contestant`` is sent for ``model``: one row."""
-    payload = Payload(model, "", (Input("X", "FP32", (-1, workloads.FEATURES)),), (workloads.row(),))
+def target(contestant: Contestant, payload: Payload, ports: Ports) -> Target:
+    """What ``contestant`` is sent."""
     if contestant.protocol == "grpc":
         return Target("grpc", ports.grpc, INFER, {}, payload.to_protobuf().SerializeToString())
     if contestant.binary:
@@ -143,22 +169,15 @@ def target(contestant: Contestant, model: str, ports: Ports) -> Target:
     return Target("http", ports.http, payload.path, JSON, payload.to_json())
 
 
-def check(target_: Target, expected: Mapping[str, list[float]]) -> int:
+def check(target_: Target, expected: Mapping[str, np.ndarray[Any, Any]]) -> int:
     """Bytes of a right answer. Raises ValueError where the answer is not what the bare model gives."""
     answer, size_bytes = target_.ask()
     same = answer.keys() == expected.keys() and all(
-        np.allclose(answer[name], expected[name], rtol=1e-5, atol=1e-6) for name in expected
+        np.allclose(answer[name], expected[name].ravel(), rtol=1e-4, atol=1e-5) for name in expected
     )
     if not same:
         raise ValueError(f"{target_.url} answers {answer}, and the model itself {dict(expected)}")
     return size_bytes
-
-
-def expected_answer(folder: Path, model: str) -> dict[str, list[float]]:
-    """What the bare model answers, by output, flat."""
-    loaded = models.load(folder)[model]
-    answers = loaded.run(workloads.row())
-    return {name: answer.ravel().tolist() for name, answer in zip(loaded.output_names, answers, strict=True)}
 
 
 def _ask_grpc(target_: Target) -> tuple[dict[str, list[float]], int]:
@@ -188,5 +207,5 @@ def _ask_http(target_: Target) -> tuple[dict[str, list[float]], int]:
 
 
 def _values(datatype: str, content: bytes) -> list[float]:
-    values: list[float] = np.frombuffer(content, {"INT64": "<i8", "FP32": "<f4"}[datatype]).tolist()
+    values: list[float] = np.frombuffer(content, DTYPES[datatype]).tolist()
     return values

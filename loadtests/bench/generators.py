@@ -15,11 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rapide.loadtests.bench.contestants import Target
+from rapide.loadtests.bench.contestants import MOST_CONNECTIONS, Target
 from rapide.loadtests.wire import driver, grpc_lane
-
-MOST_CONNECTIONS = 8
-"""More in flight than this share connections over gRPC, as the calls of one client do."""
 
 
 class GeneratorFailed(RuntimeError):
@@ -31,19 +28,28 @@ class Load:
     """A closed loop: ``in_flight`` requests, for so long."""
 
     in_flight: int
-    warm_up_s: float
     duration_s: float
+    connections: int = MOST_CONNECTIONS
+    """Over gRPC, at most."""
+    yields: bool = False
+    """The generator shares its core with a server, and lets it go first."""
 
     def split(self, protocol: str) -> tuple[int, int]:
         """Connections, and requests in flight on each. HTTP/1.1 has one at a time."""
-        connections = self.in_flight if protocol == "http" else min(self.in_flight, MOST_CONNECTIONS)
+        connections = self.in_flight if protocol == "http" else min(self.in_flight, self.connections)
         return connections, self.in_flight // connections
+
+    @property
+    def prefix(self) -> list[str]:
+        """What the generator's command begins with."""
+        return ["nice", "-n", "19"] if self.yields else []
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
     """What a closed loop found."""
 
+    requests: int
     requests_per_s: float
     mean_us: float
 
@@ -71,13 +77,13 @@ def _own(target: Target, load: Load) -> Rate:
             target.open_lane,
             lanes=connections,
             depth=depth,
-            warm_up_s=load.warm_up_s,
+            warm_up_s=0.0,
             duration_s=load.duration_s,
         )
     )
     if found.failures:
         raise GeneratorFailed(f"{found.failures} of {found.requests + found.failures} requests failed")
-    return Rate(found.requests_per_s, found.mean_us)
+    return Rate(found.requests, found.requests_per_s, found.mean_us)
 
 
 def _h2load(target: Target, load: Load, answer_bytes: int) -> Rate:
@@ -86,6 +92,7 @@ def _h2load(target: Target, load: Load, answer_bytes: int) -> Rate:
         body.write(grpc_lane.message_frame(target.body))
         body.flush()
         command = [
+            *load.prefix,
             *("h2load", "--threads=1", f"--clients={connections}", f"--max-concurrent-streams={depth}"),
             *(
                 f"--data={body.name}",
@@ -94,9 +101,7 @@ def _h2load(target: Target, load: Load, answer_bytes: int) -> Rate:
                 target.url,
             ),
         ]
-        # A run of its own: with --warm-up-time, h2load counts the bytes of the warm-up but not its requests.
-        _run([*command, f"--duration={_ms(load.warm_up_s)}"])
-        return read_h2load(_run([*command, f"--duration={_ms(load.duration_s)}"]), answer_bytes)
+        return read_h2load(_run([*command, f"--duration={round(load.duration_s * 1000)}ms"]), answer_bytes)
 
 
 def read_h2load(printed: str, answer_bytes: int) -> Rate:
@@ -113,7 +118,7 @@ def read_h2load(printed: str, answer_bytes: int) -> Rate:
     mean_bytes = int(data.group(1)) / done
     if abs(mean_bytes / answer_bytes - 1) > 0.02:
         raise GeneratorFailed(f"answers of {mean_bytes:.1f} bytes on average, and a right one has {answer_bytes}")
-    return Rate(float(rate.group(1)), float(times.group(1)) * {"us": 1, "ms": 1e3, "s": 1e6}[times.group(2)])
+    return Rate(done, float(rate.group(1)), float(times.group(1)) * {"us": 1, "ms": 1e3, "s": 1e6}[times.group(2)])
 
 
 _WRK_SCRIPT = """
@@ -134,9 +139,9 @@ def _wrk(target: Target, load: Load) -> Rate:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "request.lua"
         script.write_text(_WRK_SCRIPT.format(body=body, headers=headers))
-        command = ["wrk", "--threads=1", f"--connections={load.in_flight}", f"--script={script}"]
-        _run([*command, "--duration=1s", target.url])  # the warm-up; wrk counts in whole seconds
-        return read_wrk(_run([*command, f"--duration={max(1, round(load.duration_s))}s", target.url]))
+        command = [*load.prefix, "wrk", "--threads=1", f"--connections={load.in_flight}", f"--script={script}"]
+        duration_s = max(1, round(load.duration_s))  # wrk counts in whole seconds
+        return read_wrk(_run([*command, f"--duration={duration_s}s", target.url]))
 
 
 def read_wrk(printed: str) -> Rate:
@@ -147,11 +152,7 @@ def read_wrk(printed: str) -> Rate:
     requests, duration_us, failed = (int(count) for count in found.groups()[:3])
     if not requests or failed:
         raise GeneratorFailed(f"wrk: {failed} of {requests} requests failed:\n{printed}")
-    return Rate(requests / (duration_us / 1e6), float(found.group(4)))
-
-
-def _ms(duration_s: float) -> str:
-    return f"{round(duration_s * 1000)}ms"
+    return Rate(requests, requests / (duration_us / 1e6), float(found.group(4)))
 
 
 def _run(command: list[str]) -> str:

@@ -36,20 +36,21 @@ class Memory:
 
 def pin_generator() -> bool:
     """Pins this process, and what it starts from now, to the generator's core. False where there is one core."""
-    if not _two_cores():
+    if not two_cores():
         return False
     os.sched_setaffinity(0, {GENERATOR_CORE})
     return True
 
 
-def pinned(command: Sequence[str]) -> list[str]:
-    """``command``, pinned to the server's core where there are two."""
-    if not _two_cores() or shutil.which("taskset") is None:
+def pinned(command: Sequence[str], *cores: int) -> list[str]:
+    """``command``, pinned to the server's core, or to ``cores``, where there are two."""
+    if not two_cores() or shutil.which("taskset") is None:
         return list(command)
-    return ["taskset", "-c", str(SERVER_CORE), *command]
+    return ["taskset", "-c", ",".join(str(core) for core in cores or (SERVER_CORE,)), *command]
 
 
-def _two_cores() -> bool:
+def two_cores() -> bool:
+    """Whether a server and a generator can have a core each."""
     return (os.cpu_count() or 1) > max(SERVER_CORE, GENERATOR_CORE)
 
 
@@ -108,6 +109,10 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
 
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the process and its descendants took so far, ended ones included."""
+        return cpu_s(self._process.pid)
+
     def memory(self) -> list[Memory]:
         """The process and its descendants, in the order in which they were started."""
         pids = [self._process.pid, *_descendants(self._process.pid)]
@@ -121,12 +126,23 @@ def port_answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time of a process and its descendants; ended ones count once they were waited for."""
+    ticks = 0
+    for each in (pid, *_descendants(pid)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended since it was listed
+            # After the name, which may hold anything: utime, stime, cutime, cstime are fields 14 to 17 (proc(5)).
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _descendants(pid: int) -> list[int]:
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+    """Children first, then theirs; those that end meanwhile are left out."""
+    children: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += [int(child) for child in (task / "children").read_text().split()]
     return children + [below for child in children for below in _descendants(child)]
 
 

@@ -1,88 +1,52 @@
 """One run: everybody started on one core, checked, then measured in turn, round after round.
 
 Rounds alternate between the contestants, so that a machine that slows down slows all of them, and ratios are taken
-within a round. What is measured is plain data; how it is shown is the report's business.
+within a round. The whole of a round is measured before the next one begins: a run that its limit ends early has
+fewer rounds of everything, and says so.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
-import json
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rapide.loadtests.bench import contestants, generators, machine, processes, workloads
-from rapide.loadtests.bench.contestants import CONTESTANTS, SERVERS, Contestant, Ports, Target
-from rapide.loadtests.bench.generators import Load
+from rapide.loadtests.bench import bare, contestants, generators, machine, parts, processes, workloads
+from rapide.loadtests.bench.contestants import SERVERS, Ports
+from rapide.loadtests.bench.parts import Entry, Say
+from rapide.loadtests.bench.plan import Plan, left
 from rapide.loadtests.bench.processes import ServerProcess, pinned
-from rapide.loadtests.wire import driver
+from rapide.loadtests.bench.stage import Stage, started
 
-SCHEMA = 1
-OPEN_LOOP_LANES = {"grpc": 8, "http": 32}
-BUSY_IN_FLIGHT = {"grpc": 32, "http": 8}
-"""Where a protocol's baseline is near its maximum: half of that is the rate of its open loops."""
-
+SCHEMA = 2
+BARE_ROWS = (1, 8, 32, 64)
 SETTLES_WITHIN_S = 2.0
 """By then the reserve process, which starts when the worker is ready, has its libraries loaded."""
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is measured. ``quick`` marks results that are good for a glance, not for a claim."""
-
-    quick: bool
-    workloads: tuple[str, ...]
-    in_flight: tuple[int, ...]
-    rounds: int
-    warm_up_s: float
-    duration_s: float
-    starts: int
-
-
-FULL = Plan(False, tuple(workloads.WORKLOADS), (1, 8, 32, 64), rounds=5, warm_up_s=0.5, duration_s=3.0, starts=5)
-QUICK = Plan(True, ("logistic-regression",), (1, 8, 32), rounds=1, warm_up_s=0.2, duration_s=1.0, starts=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A contestant with a model, whose answer was found right."""
-
-    contestant: Contestant
-    model: str
-    target: Target
-    answer_bytes: int
+WITH_LARGER = {"larger", "workers"}
+"""The parts that need the larger model and the servers that serve it."""
+ROUND_PARTS = ("closed", "open", "larger", "workers")
 
 
 def run(plan: Plan, say: Say) -> dict[str, Any]:
-    """Measures by ``plan``; ``say`` is told what is going on. Raises NotReady, GeneratorFailed or ValueError."""
+    """Measures by ``plan``; ``say`` is told what is going on.
+
+    Raises NotReady, GeneratorFailed or ValueError; what was found until then is lost.
+    """
+    begun_s = time.monotonic()
+    say("looking at the machine")
     where = machine.describe()
     is_pinned = processes.pin_generator()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "models"
-        folder.mkdir()
-        say("training the models")
-        for workload in plan.workloads:
-            workloads.export(workloads.WORKLOADS[workload], folder)
-        say("bare session.run")
-        bare = _bare(folder, plan)
-        say("starting rapide with one model")
-        starts = [_start(folder / f"{plan.workloads[0]}.onnx", Path(name)) for _ in range(plan.starts)]
-        with _servers(folder, Path(name)) as (servers, ports):
-            checked = _check(folder, plan, ports)
-            closed = _closed_loops(checked, plan, say)
-            opened = _open_loops(checked, closed, plan, say)
-            loaded = {server: _memory(process) for server, process in servers.items()}
+        stage = _stage(Path(name), plan, say)
+        found = _before(stage, plan, say)
+        with started(stage, with_larger=bool(WITH_LARGER & set(plan.parts))):
+            found |= _rounds(stage, plan, found["curves"], begun_s, say)
+            found["memory_after_load"] = {
+                server.name: _memory(stage.running[server.name].process) for server in SERVERS
+            }
     return {
         "schema": SCHEMA,
         "quick": plan.quick,
@@ -91,21 +55,87 @@ def run(plan: Plan, say: Say) -> dict[str, Any]:
         "method": {
             "pinned": is_pinned,
             "generators": {protocol: generators.name_for(protocol) for protocol in ("grpc", "http")},
-            "most_connections": generators.MOST_CONNECTIONS,
+            "most_connections": contestants.MOST_CONNECTIONS,
             **dataclasses.asdict(plan),
         },
-        "bare_us": bare,
-        "starts": starts,
-        "memory_after_load": loaded,
-        "closed": closed,
-        "open": opened,
+        "took_s": time.monotonic() - begun_s,
+        **found,
     }
 
 
-def _bare(folder: Path, plan: Plan) -> Any:
-    command = [sys.executable, "-m", "rapide.loadtests.bench.bare", str(folder), str(plan.duration_s)]
-    said = subprocess.run(pinned(command), capture_output=True, text=True, check=True)
-    return json.loads(said.stdout)
+def _stage(folder: Path, plan: Plan, say: Say) -> Stage:
+    """Makes the models."""
+    stage = Stage(folder / "models", folder / "larger", folder)
+    stage.small.mkdir()
+    stage.larger.mkdir()
+    for workload in plan.workloads:
+        say(f"making the model {workload}")
+        workloads.export(workloads.WORKLOADS[workload], stage.small)
+    if WITH_LARGER & set(plan.parts):
+        say(f"making the model {workloads.LARGER.name}")
+        workloads.export(workloads.LARGER, stage.larger)
+        workloads.adopt(stage.small / f"{plan.workloads[0]}.onnx", stage.larger)
+    for path in plan.larger:
+        workloads.adopt(Path(path), stage.larger)
+    return stage
+
+
+def _before(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
+    """What is measured once, while no other server is there."""
+    smallest = plan.workloads[0]
+    say("session.run alone")
+    found: dict[str, Any] = {
+        "bare": {
+            model: bare.measure(stage.small / f"{model}.onnx", BARE_ROWS, plan.duration_s / 2)
+            for model in plan.workloads
+        },
+        "starts": [],
+        "crowd": {},
+        "curves": {},
+    }
+    if "larger" in plan.parts:
+        for path in sorted(stage.larger.glob("*.onnx")):
+            if path.stem != smallest:
+                say(f"session.run alone, {path.stem}")
+                found["curves"][path.stem] = parts.bare_curve(stage, path.stem, plan)
+    if "start" in plan.parts:
+        for number in range(1, plan.starts + 1):
+            say(f"starting rapide with one model, {number} of {plan.starts}")
+            found["starts"].append(_start(stage.small / f"{smallest}.onnx", stage.logs))
+    if "crowd" in plan.parts:
+        say(f"a crowd: {plan.idle:,} idle connections, {plan.active:,} active ones")
+        found["crowd"] = parts.crowded(stage, smallest, plan)
+    return found
+
+
+def _rounds(
+    stage: Stage, plan: Plan, curves: Mapping[str, Mapping[str, Mapping[str, float]]], begun_s: float, say: Say
+) -> dict[str, Any]:
+    """As many rounds as the plan has and its limit allows; at least one."""
+    checked = stage.everybody(plan.workloads) if "closed" in plan.parts else []
+    best = {model: parts.best_rows(curve) for model, curve in curves.items()}
+    found: dict[str, list[Entry]] = {part: [] for part in ROUND_PARTS}
+    took_s: list[float] = []
+    for number in range(1, plan.rounds + 1):
+        gone_s = time.monotonic() - begun_s
+        if took_s and gone_s + max(took_s) > plan.limit_s:
+            say(f"no time for round {number}: {gone_s:.0f} s of {plan.limit_s:.0f} s are gone")
+            break
+        estimate = f", about {left(took_s, plan.rounds):.0f} s left" if took_s else ""
+        say(f"round {number} of {plan.rounds}: {gone_s:.0f} s gone{estimate}")
+        round_began_s = time.monotonic()
+        if "closed" in plan.parts:
+            found["closed"] += parts.closed_loops(checked, plan, number, say)
+        if "open" in plan.parts:
+            found["open"] += parts.open_loops(checked, found["closed"], plan, number, say)
+        for model, rows in best.items():
+            say(f"{model}, the server against session.run in a loop")
+            found["larger"] += parts.larger_model(stage, model, rows, plan, number)
+        if "workers" in plan.parts:
+            say("one worker and two")
+            found["workers"] += parts.two_workers(stage, plan, number)
+        took_s.append(time.monotonic() - round_began_s)
+    return {"rounds": len(took_s), **found}
 
 
 def _start(model: Path, folder: Path) -> dict[str, Any]:
@@ -119,79 +149,3 @@ def _start(model: Path, folder: Path) -> dict[str, Any]:
 
 def _memory(server: ServerProcess) -> list[dict[str, Any]]:
     return [dataclasses.asdict(process) for process in server.memory()]
-
-
-@contextlib.contextmanager
-def _servers(folder: Path, logs: Path) -> Iterator[tuple[dict[str, ServerProcess], dict[str, Ports]]]:
-    """All servers, started and ready, by name. They stay up: an idle one costs the others nothing."""
-    ports = {server.name: Ports() for server in SERVERS}
-    with contextlib.ExitStack() as stack:
-        started = {}
-        for server in SERVERS:
-            mine = ports[server.name]
-            process = ServerProcess(pinned(server.command(folder, mine)), logs / f"{server.name}.log")
-            started[server.name] = stack.enter_context(process)
-            process.wait_until(lambda server=server, mine=mine: server.is_ready(mine))  # type: ignore[misc]
-        yield started, ports
-
-
-def _check(folder: Path, plan: Plan, ports: dict[str, Ports]) -> list[Checked]:
-    checked = []
-    for model in plan.workloads:
-        expected = contestants.expected_answer(folder, model)
-        for contestant in CONTESTANTS:
-            target = contestants.target(contestant, model, ports[contestant.server.name])
-            checked.append(Checked(contestant, model, target, contestants.check(target, expected)))
-    return checked
-
-
-def _closed_loops(checked: list[Checked], plan: Plan, say: Say) -> list[dict[str, Any]]:
-    found = []
-    for number in range(1, plan.rounds + 1):
-        say(f"closed loops, round {number} of {plan.rounds}")
-        for in_flight in plan.in_flight:
-            load = Load(in_flight, plan.warm_up_s, plan.duration_s)
-            for each in checked:
-                rate = generators.measure(each.target, load, each.answer_bytes)
-                found.append({**_key(each, number), "in_flight": in_flight, **dataclasses.asdict(rate)})
-    return found
-
-
-def _open_loops(
-    checked: list[Checked], closed: list[dict[str, Any]], plan: Plan, say: Say
-) -> list[dict[str, Any]]:
-    """Latency at half of what the protocol's hand-written server can do, at the same Poisson arrivals for all."""
-    found = []
-    for number in range(1, plan.rounds + 1):
-        say(f"open loops, round {number} of {plan.rounds}")
-        for each in checked:
-            rate_per_s = _half_of_baseline(each, closed)
-            measured = asyncio.run(
-                driver.open_loop(
-                    each.target.open_lane,
-                    lanes=OPEN_LOOP_LANES[each.contestant.protocol],
-                    rate_per_s=rate_per_s,
-                    warm_up_s=plan.warm_up_s,
-                    duration_s=plan.duration_s,
-                    seed=number,
-                )
-            )
-            found.append({**_key(each, number), "rate_per_s": rate_per_s, **dataclasses.asdict(measured)})
-    return found
-
-
-def _half_of_baseline(each: Checked, closed: list[dict[str, Any]]) -> float:
-    baseline = each.contestant.against or each.contestant.name
-    measured = sorted({entry["in_flight"] for entry in closed})
-    in_flight = min(measured, key=lambda load: abs(load - BUSY_IN_FLIGHT[each.contestant.protocol]))
-    wanted = (baseline, each.model, in_flight)
-    rates = [
-        float(entry["requests_per_s"])
-        for entry in closed
-        if (entry["contestant"], entry["model"], entry["in_flight"]) == wanted
-    ]
-    return round(statistics.median(rates) / 2)
-
-
-def _key(each: Checked, number: int) -> dict[str, Any]:
-    return {"round": number, "contestant": each.contestant.name, "model": each.model}

@@ -10,9 +10,10 @@ at which it *should* have left, so that a stall is felt by everybody who would h
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Measurement:
     p99_us: float
     p999_us: float
     max_us: float
+    p99_by_second_us: float = 0.0
+    """Open loop: the median of what each second's own p99 was. A stall of the whole machine spoils one second."""
     late_p99_us: float = 0.0
     """Open loop: how late the generator itself sent; where this nears ``p99_us``, it measured itself."""
 
@@ -179,11 +182,26 @@ async def open_loop(
     )
     due_s = np.cumsum(gaps_s).tolist()
     loop = OpenLoop(opened, due_s)
-    loop.start()
-    await asyncio.wait([loop.finished], timeout=due_s[-1] + ANSWERS_WITHIN_S)
+    gc.disable()  # a collection in the middle would be the server's latency
+    try:
+        loop.start()
+        await asyncio.wait([loop.finished], timeout=due_s[-1] + ANSWERS_WITHIN_S)
+    finally:
+        gc.enable()
     for lane in opened:
         lane.close()
     first = int(np.searchsorted(due_s, warm_up_s))
     counted = loop.times_s[first:]
     answered_s = [time_s for time_s in counted if time_s is not None]
-    return summary(answered_s, len(counted) - len(answered_s), due_s[-1] - due_s[first], loop.late_s[first:])
+    found = summary(answered_s, len(counted) - len(answered_s), due_s[-1] - due_s[first], loop.late_s[first:])
+    return replace(found, p99_by_second_us=p99_by_second(due_s[first:], counted) * 1e6)
+
+
+def p99_by_second(due_s: Sequence[float], times_s: Sequence[float | None]) -> float:
+    """The median over the seconds in which requests were due of each one's 99th percentile, in seconds; failed
+    requests do not count. NaN where there is none."""
+    answered = np.array([(due, time) for due, time in zip(due_s, times_s, strict=True) if time is not None])
+    if not len(answered):
+        return float("nan")
+    seconds = (answered[:, 0] - due_s[0]).astype(int)
+    return float(np.median([np.percentile(answered[seconds == second, 1], 99) for second in np.unique(seconds)]))

@@ -1,4 +1,4 @@
-"""The benchmark itself, as short as it goes: everybody starts, answers rightly and is measured."""
+"""The benchmark itself, as short as it goes: everybody starts, answers rightly and is measured, part by part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,19 +15,50 @@ from rapide.loadtests.bench.contestants import CONTESTANTS
 pytestmark = pytest.mark.integration
 
 
-def test_everybody_is_measured(tmp_path: Path) -> None:
-    kept = tmp_path / "results.json"
-    command = [sys.executable, "-m", "rapide.loadtests.bench", "--quick", "--seconds", "0.2", "--in-flight", "8"]
+def bench(kept: Path, *options: str, seconds: str = "0.2") -> tuple[dict[str, Any], str]:
+    """The results and the page of a run with ``options``."""
+    command = [sys.executable, "-m", "rapide.loadtests.bench", "--quick", "--seconds", seconds, *options]
     said = subprocess.run(
         [*command, "--json", str(kept)], capture_output=True, text=True, timeout=110, check=False
     )
     assert said.returncode == 0, said.stderr
-    results = json.loads(kept.read_text())
-    names = {contestant.name for contestant in CONTESTANTS}
-    assert {entry["contestant"] for entry in results["closed"]} == names
-    assert {entry["contestant"] for entry in results["open"]} == names
+    return json.loads(kept.read_text()), said.stdout
+
+
+def test_everybody_is_measured(tmp_path: Path) -> None:
+    results, page = bench(tmp_path / "results.json", "--in-flight", "8", "--parts", "start", "closed", "open")
+    everywhere = [contestant for contestant in CONTESTANTS if not contestant.only_in_flight]
+    assert {entry["contestant"] for entry in results["closed"]} >= {each.name for each in everywhere}
+    assert {entry["contestant"] for entry in results["open"]} == {each.name for each in everywhere}
     assert all(entry["requests_per_s"] > 10 for entry in results["closed"])
+    assert all(entry["server_us"] >= 0 for entry in results["closed"])
     assert all(entry["failures"] == 0 for entry in results["open"])
     assert 0 < results["starts"][0]["ready_s"] < 30
-    for contestant in CONTESTANTS:
-        assert f"| {contestant.title} |" in said.stdout
+    for contestant in everywhere:
+        assert f"| {contestant.title} |" in page
+
+
+def test_the_larger_model_two_workers_and_a_crowd_are_measured(tmp_path: Path) -> None:
+    results, page = bench(tmp_path / "results.json", "--parts", "larger", "workers", "crowd", seconds="0.5")
+    assert [entry["how"] for entry in results["larger"]] == ["bare", "batches", "rows"]
+    assert {(entry["model"], entry["workers"]) for entry in results["workers"]} == {
+        ("mlp", 1), ("mlp", 2), ("logistic-regression", 1), ("logistic-regression", 2),
+    }  # fmt: skip
+    assert results["crowd"]["idle_answered_after"] == results["crowd"]["idle"] == 200
+    assert "two workers on two cores against one, MLP, requests/s | " in page
+    assert "## A crowd" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--parts", "open"], "--parts open needs closed too"),
+        (["--parts", "larger", "--larger", "nowhere.onnx"], "nowhere.onnx"),
+    ],
+)
+def test_what_cannot_be_run_is_said_at_once(options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "rapide.loadtests.bench", *options]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode != 0
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr

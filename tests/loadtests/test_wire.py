@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hpack
+import numpy as np
 import pytest
 
 from rapide.loadtests.wire import driver
@@ -314,6 +315,15 @@ def test_a_summary_is_exact() -> None:
     assert found.p50_us == pytest.approx(50.5)
     assert found.p99_us == pytest.approx(99.01)
     assert found.max_us == pytest.approx(100)
+
+
+def test_the_median_second_is_not_spoilt_by_one() -> None:
+    """Three seconds of a hundred requests each; in the second one the whole machine stood still."""
+    due_s = [number / 100 for number in range(300)]
+    times_s: list[float | None] = [0.5 if 100 <= number < 200 else 0.001 for number in range(300)]
+    times_s[250] = None
+    assert driver.p99_by_second(due_s, times_s) == pytest.approx(0.001)
+    assert np.isnan(driver.p99_by_second([0.0], [None]))
 
 
 async def test_real_sockets_end_to_end() -> None:
