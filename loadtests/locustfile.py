@@ -32,7 +32,7 @@ def prepare(environment: Any, **_more: Any) -> None:
     if not parsed.model:
         _refuse("--model NAME says which model the requests are for")
     try:
-        objectives = slo.parse(parsed.slo)
+        objectives = slo.parse(parsed.slo, resolution_ms=slo.LOCUST_RESOLUTION_MS)
     except ValueError as error:
         _refuse(f"--slo: {error}")
     environment.host = environment.host or DEFAULT_URL

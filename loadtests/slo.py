@@ -35,7 +35,7 @@ _FORM = re.compile(
     r"(?P<quantity>[a-z]+[0-9.]*)(?P<comparison><=|>=|<|>)(?P<limit>[0-9]+(?:\.[0-9]+)?)(?P<unit>[a-zµ%]*)"
 )
 
-RESOLUTION_MS = 1.0
+LOCUST_RESOLUTION_MS = 1.0
 """Locust rounds the response times it keeps to the millisecond, so percentiles below this say nothing."""
 
 
@@ -89,10 +89,11 @@ class Verdict:
     holds: bool
 
     def __str__(self) -> str:
-        return f"{'ok    ' if self.holds else 'MISSED'}  {self.objective.text:<16} measured {self._shown}"
+        return f"{'ok    ' if self.holds else 'MISSED'}  {self.objective.text:<16} measured {self.shown}"
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
+        """The measured value with its unit."""
         match _kind(self.objective.quantity):
             case "time":
                 return f"{self.value:.4g} ms"
@@ -101,9 +102,12 @@ class Verdict:
         return f"{self.value:.6g}"
 
 
-def parse(text: str) -> tuple[Objective, ...]:
-    """The objectives in ``text``. Raises ValueError, saying what is wrong with which one."""
-    return tuple(_parse_one(part.strip()) for part in text.split(",") if part.strip())
+def parse(text: str, *, resolution_ms: float = 0.0) -> tuple[Objective, ...]:
+    """The objectives in ``text``. Raises ValueError, saying what is wrong with which one.
+
+    ``resolution_ms``: percentiles are not known finer than this, and a finer limit is refused.
+    """
+    return tuple(_parse_one(part.strip(), resolution_ms) for part in text.split(",") if part.strip())
 
 
 def judge(objectives: tuple[Objective, ...], measured: Measured) -> tuple[Verdict, ...]:
@@ -117,7 +121,7 @@ def judge(objectives: tuple[Objective, ...], measured: Measured) -> tuple[Verdic
     )
 
 
-def _parse_one(text: str) -> Objective:
+def _parse_one(text: str, resolution_ms: float) -> Objective:
     form = _FORM.fullmatch(text.replace(" ", ""))
     if form is None:
         raise ValueError(f"{text!r} is no objective; write one like p99<50ms, errors<0.1% or rps>=200")
@@ -126,9 +130,9 @@ def _parse_one(text: str) -> Objective:
     if unit not in units:
         raise ValueError(f"{text!r}: {quantity} is given in {' or '.join(filter(None, units)) or 'no unit'}")
     limit = float(number) * units[unit]
-    if quantity.startswith("p") and limit < RESOLUTION_MS:
+    if quantity.startswith("p") and limit < resolution_ms:
         raise ValueError(
-            f"{text!r}: percentiles are kept to the millisecond; use mean, or scripts/bench for finer questions"
+            f"{text!r}: percentiles are kept to the millisecond; use mean, or rapide replay for finer questions"
         )
     return Objective(text, quantity, comparison, limit)
 

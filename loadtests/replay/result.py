@@ -127,7 +127,7 @@ class ReplayResult:
             late_s, latency_s = self.lateness_percentile_s(q), self.percentile_s(q)
             if late_s > max(LATE_AT_LEAST_S, LATE_SHARE * latency_s):
                 return (
-                    f"it sent {late_s * 1e6:.0f} µs late at p{q:g} of {latency_s * 1e6:.0f} µs in all: "
+                    f"at p{q:g} it sent {late_s * 1e3:.3g} ms late, of a latency of {latency_s * 1e3:.3g} ms: "
                     "it shares its cores with others, or has too few processes"
                 )
         return ""
@@ -174,9 +174,9 @@ class ReplayResult:
             "skipped_s": self.skipped_s,
             "offered_rate_per_s": self.offered_rate_per_s,
             "achieved_rate_per_s": self.achieved_rate_per_s,
-            "latency_ms": {f"p{q:g}": _number(self.percentile_s(q) * 1e3) for q in PERCENTILES},
-            "mean_ms": _number(self.mean_ms),
-            "lateness_ms": {f"p{q:g}": _number(self.lateness_percentile_s(q) * 1e3) for q in PERCENTILES},
+            "latency_ms": {f"p{q:g}": finite(self.percentile_s(q) * 1e3) for q in PERCENTILES},
+            "mean_ms": finite(self.mean_ms),
+            "lateness_ms": {f"p{q:g}": finite(self.lateness_percentile_s(q) * 1e3) for q in PERCENTILES},
             "generator_busy": [round(share, 4) for share in self.busy],
             "generator_limited": self.generator_limited,
             "stopped": self.stopped,
@@ -216,5 +216,6 @@ class ReplayResult:
             raise ValueError(f"{path} was not saved by a replay: {error}") from None
 
 
-def _number(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """For JSON, which knows neither infinity nor NaN."""
     return round(value, 6) if np.isfinite(value) else None

@@ -30,6 +30,7 @@ COMMANDS = {
     "label": "decide which version a label means",
     "which": "show which version answered at a given time",
     "predict": "ask a running server for predictions",
+    "replay": "play a usage profile at a running server",
     "check": "show what this machine offers and what a server would choose",
 }
 """Command → what it does. Its module ``rapide.cli.<command>`` has ``register(subparsers)``, which adds its parser,

@@ -80,9 +80,14 @@ def test_a_verdict_says_what_was_measured() -> None:
         ("rps>5%", "rps is given in no unit"),
         ("latency<5ms", "'latency' is unknown"),
         ("p999<5ms", "'p999' is unknown"),
-        ("p99<0.5ms", "kept to the millisecond"),
     ],
 )
 def test_a_wrong_objective_says_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse(text)
+
+
+def test_a_limit_finer_than_what_is_kept_is_refused() -> None:
+    with pytest.raises(ValueError, match="kept to the millisecond"):
+        parse("p99<0.5ms", resolution_ms=1.0)
+    assert parse("p99<500us")[0].limit == pytest.approx(0.5)

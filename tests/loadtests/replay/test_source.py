@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rapide.loadtests.replay.plan import ReplayError
+from rapide.loadtests.replay.source import Twin, encoding_of, exact, twins
+from rapide.profiles.document import Profile
+from rapide.profiles.synthetic import synthetic
+
+BOTH = synthetic("steady", model="a", rate_per_s=100, duration_s=5).merge(
+    [synthetic("steady", model="b", rate_per_s=300, duration_s=5, rows=4)]
+)
+
+
+def test_the_recorded_arrivals_keep_their_places_beside_each_other() -> None:
+    requests = exact(BOTH)
+    assert [each.model for each in requests] == ["a", "b"]
+    first_s = [each.start_s + each.arrivals.instants_s[0] for each in requests]
+    assert min(each.start_s for each in requests) == 0
+    assert max(first_s) < 0.2
+    assert set(requests[1].arrivals.rows.tolist()) == {4}
+    assert sum(each.arrivals.count for each in requests) == sum(one.arrivals.count for one in BOTH.models)
+
+
+def test_only_a_part_is_taken() -> None:
+    (only,) = exact(BOTH, models=["b"], duration_s=1.0)
+    assert only.model == "b"
+    assert only.arrivals.duration_s < 1.0
+    assert 200 < only.arrivals.count < 400
+
+
+def test_a_twin_keeps_each_models_share_of_the_rate() -> None:
+    requests = twins(BOTH, Twin(seed=3, duration_s=20, rate_per_s=800))
+    rates = [each.arrivals.count / 20 for each in requests]
+    assert rates == [pytest.approx(200, rel=0.15), pytest.approx(600, rel=0.15)]
+    again = twins(BOTH, Twin(seed=3, duration_s=20, rate_per_s=800))
+    assert np.array_equal(again[0].arrivals.instants_s, requests[0].arrivals.instants_s)
+
+
+def test_unknown_models_and_empty_profiles_are_refused() -> None:
+    with pytest.raises(ReplayError, match="does not know model 'c'; it knows a, b"):
+        exact(BOTH, models=["c"])
+    with pytest.raises(ReplayError, match="holds no arrivals"):
+        exact(Profile(1, ()))
+
+
+def test_a_profile_without_http_traffic_is_replayed_as_json() -> None:
+    assert encoding_of(BOTH) == "json"
