@@ -18,6 +18,7 @@ from rapide.server.context import CallContext
 from rapide.server.errors import RapideError, Unavailable
 from rapide.server.protocols.callers import Ids, answer_headers
 from rapide.server.protocols.grpc_call import Procedure
+from rapide.server.protocols.grpc_details import NAME as DETAILS
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
 from rapide.server.protocols.grpc_methods import PROCEDURES
 from rapide.server.service import InferenceService
@@ -167,7 +168,7 @@ def _stream(door: GrpcDoor, procedure: Procedure) -> Any:
                     yield answer
         except RapideError as error:
             failure = Failure.of(error)
-            await call.abort(_CODES[failure.code], failure.text, failure.trailers)
+            await call.abort(_CODES[failure.code], failure.text, _trailers(failure))
 
     return behaviour
 
@@ -177,4 +178,8 @@ async def _refuse(
 ) -> NoReturn:
     failure = Failure.of(error)
     await call.send_initial_metadata(answer_headers(context))
-    await call.abort(_CODES[failure.code], failure.text, failure.trailers)
+    await call.abort(_CODES[failure.code], failure.text, _trailers(failure))
+
+
+def _trailers(failure: Failure) -> tuple[tuple[str, str | bytes], ...]:
+    return (*failure.trailers, (DETAILS, failure.details)) if failure.details else failure.trailers

@@ -17,6 +17,7 @@ from rapide.server.context import CallContext
 from rapide.server.errors import RapideError
 from rapide.server.protocols.callers import REQUEST_ID, Ids, read_headers, request_id
 from rapide.server.protocols.grpc_call import BothStream, Procedure, ServerStream, Unary, parse
+from rapide.server.protocols.grpc_details import details
 from rapide.server.protocols.status import OK, refused, retry_after_s, status_of, text_of
 from rapide.server.service import InferenceService
 
@@ -29,13 +30,16 @@ class Failure:
     """As in ``google.rpc.Code``."""
     text: str
     trailers: tuple[tuple[str, str], ...] = ()
+    details: bytes = b""
+    """``google.rpc.Status`` (grpc_details.py)."""
 
     @classmethod
     def of(cls, error: RapideError) -> Failure:
         wait_s = retry_after_s(error)
         # What gRPC's retry policies read (gRFC A6, "pushback").
         trailers = () if wait_s is None else (("grpc-retry-pushback-ms", str(wait_s * 1000)),)
-        return cls(status_of(error).grpc, text_of(error), trailers)
+        status, text = status_of(error), text_of(error)
+        return cls(status.grpc, text, trailers, details(status.grpc, text, status.name, wait_s))
 
 
 class GrpcDoor:

@@ -7,6 +7,7 @@ and the connection decides when.
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from rapide.server.context import CallContext
 from rapide.server.errors import DeadlineExceeded, InvalidRequest, RapideError, TooLarge
 from rapide.server.protocols.callers import answer_headers
 from rapide.server.protocols.grpc_call import Procedure
+from rapide.server.protocols.grpc_details import NAME as DETAILS
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
 from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, MessageReader, frame_message
 from rapide.server.protocols.grpc_lane.head import CallHead
@@ -131,7 +133,7 @@ class Call:
         """Ends the call with a status."""
         if self._is_headed:
             failure = Failure.of(error)
-            block = trailers(failure.code, failure.text) + encode_fields(octets(failure.trailers))
+            block = trailers(failure.code, failure.text) + encode_fields(failure_fields(failure))
             self._line.http2.send_trailers(self._stream, block)
             self._line.write_soon()
         else:
@@ -296,6 +298,14 @@ def _until(context: CallContext, procedure: Procedure) -> asyncio.Timeout:
 
 def octets(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode(), value.encode("ascii", "replace")) for name, value in fields)
+
+
+def failure_fields(failure: Failure) -> tuple[tuple[bytes, bytes], ...]:
+    """What the trailers of a failed call say beside code and text. Binary values go as Base64 without padding."""
+    fields = octets(failure.trailers)
+    if not failure.details:
+        return fields
+    return (*fields, (DETAILS.encode(), base64.b64encode(failure.details).rstrip(b"=")))
 
 
 def bound_held(held_bytes: int, bound_bytes: int) -> None:

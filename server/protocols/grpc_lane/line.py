@@ -16,7 +16,7 @@ from rapide.server.errors import InvalidRequest, RapideError, TooLarge, Unimplem
 from rapide.server.protocols.callers import answer_headers
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
-from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held, octets
+from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held, failure_fields, octets
 from rapide.server.protocols.grpc_lane.framing import PREFIX, PREFIX_BYTES
 from rapide.server.protocols.grpc_lane.head import MAX_HEAD_BYTES, CallHead, interpret_head
 from rapide.server.protocols.grpc_lane.hot import HotCall, HotWay
@@ -133,7 +133,7 @@ class LaneConnection(asyncio.Protocol):
     def refuse(self, stream: Stream, context: CallContext, error: RapideError) -> str:
         told = refused(error, context)
         failure = Failure.of(told)
-        metadata = octets(answer_headers(context)) + octets(failure.trailers)
+        metadata = octets(answer_headers(context)) + failure_fields(failure)
         self.http2.send_head(stream, trailers_only(failure.code, failure.text, metadata), end=True)
         self.write_soon()
         return status_of(told).name
@@ -332,7 +332,7 @@ def _refusal(head: CallHead, procedure: Procedure | None) -> bytes | None:
     if error is None:
         return None
     failure = Failure.of(error)
-    return trailers_only(failure.code, failure.text)
+    return trailers_only(failure.code, failure.text, failure_fields(failure))
 
 
 def _head_error(head: CallHead, procedure: Procedure | None) -> RapideError | None:

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2, status_pb2
 
 from rapide.proto import (
     health_pb2,
@@ -189,6 +190,21 @@ async def test_errors_say_who_refused_where_a_version_was_reached(inference: Any
     # An answer of trailers alone (gRPC over HTTP/2, "Trailers-Only") has no initial metadata of its own.
     told = dict_of(caught.value.initial_metadata()) | dict_of(caught.value.trailing_metadata())
     assert told["rapide-model-version"] == "2"
+
+
+@pytest.mark.parametrize("name", ["nobody", "größer & 100 %"])
+async def test_errors_have_details_that_say_the_same(inference: Any, name: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await inference.ModelInfer(pb.ModelInferRequest(model_name=name))
+
+    error = caught.value
+    assert name in (error.details() or "")
+    details: Any = dict_of(error.trailing_metadata())["grpc-status-details-bin"]
+    status = status_pb2.Status.FromString(details)
+    assert (status.code, status.message) == (error.code().value[0], error.details())
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.reason == "NOT_FOUND"
 
 
 @pytest.mark.parametrize(("given", "echoed"), [("mine-7", True), ("two words", False), (None, False)])
