@@ -162,7 +162,7 @@ def test_the_page_shows_medians_and_ratios_within_rounds() -> None:
     assert "| rapide, gRPC, whole batches | 64 | 4,900 | 0.98× (0.98–0.98) |" in page
     assert "1,000 idle connections, 4.0 KiB each" in page
     assert "A CPU, 2 cores" in page
-    assert "3 round(s) of 3, 12" in page
+    assert "3 round(s) of 3, 12 minutes in all" in " ".join(page.split())
     assert "short run" not in page
 
 
