@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,21 @@ SCHEMA: Final = 1
 """The newest schema that is read here, and the one that is written (docs/reference/profile.md)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Of one protocol: open when the document was made, and ever since the server started."""
+
+    protocol: str
+    open: int
+    total: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """How a server, or several together, were used."""
 
     workers: int
+    connections: tuple[Connections, ...]
     models: tuple[ModelProfile, ...]
     """By model and version."""
 
@@ -51,7 +61,8 @@ class Profile:
             raise ProfileError.unexpected(source, "schema", str(SCHEMA), str(schema), hint=hint)
         models = tuple(read_model(node) for node in document["models"].items())
         _check_names(models, source)
-        return cls(document["workers"].whole(), models)
+        connections = document["connections"].items() if "connections" in document else ()
+        return cls(document["workers"].whole(), tuple(map(_read_connections, connections)), models)
 
     def to_bytes(self) -> bytes:
         """As JSON, on one line."""
@@ -59,6 +70,7 @@ class Profile:
             "kind": KIND,
             "schema": SCHEMA,
             "workers": self.workers,
+            "connections": [asdict(one) for one in self.connections],
             "models": [model_json(model) for model in self.models],
         }
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -72,6 +84,12 @@ class Profile:
             raise ProfileError(f"the profile does not know {wanted}; it knows: {known}")
         return max(named, key=lambda one: one.arrivals.count)
 
+    @property
+    def mix(self) -> Mapping[str, float]:
+        """Each model's share of all admitted requests, by ``ModelProfile.name``; empty if there were none."""
+        total = sum(one.arrivals.count for one in self.models)
+        return {one.name: one.arrivals.count / total for one in self.models} if total else {}
+
     def merge(self, others: Iterable[Profile]) -> Profile:
         """Of this server and others together. Raises ProfileError where a version is not the same model in all."""
         together = (self, *others)
@@ -79,7 +97,23 @@ class Profile:
         for one in (model for profile in together for model in profile.models):
             same.setdefault((one.model, one.version), []).append(one)
         models = tuple(merged_models(same[key]) for key in sorted(same))
-        return Profile(sum(profile.workers for profile in together), models)
+        connections = _merged_connections([one for profile in together for one in profile.connections])
+        return Profile(sum(profile.workers for profile in together), connections, models)
+
+
+def _read_connections(node: Node) -> Connections:
+    return Connections(node["protocol"].text(), node["open"].whole(), node["total"].whole())
+
+
+def _merged_connections(found: Sequence[Connections]) -> tuple[Connections, ...]:
+    return tuple(
+        Connections(
+            protocol,
+            sum(one.open for one in found if one.protocol == protocol),
+            sum(one.total for one in found if one.protocol == protocol),
+        )
+        for protocol in sorted({one.protocol for one in found})
+    )
 
 
 def _parsed(data: bytes, source: str) -> object:

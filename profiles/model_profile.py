@@ -13,6 +13,7 @@ from rapide.profiles.arrival_record import ArrivalRecord, arrivals_json, merged_
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.errors import ProfileError
 from rapide.profiles.histogram import BYTES, DURATIONS, ROWS, Histogram, Scale
+from rapide.profiles.input_record import InputRecord, inputs_json, merged_inputs, no_inputs, read_inputs
 from rapide.profiles.reading import Node
 from rapide.profiles.twins import twin
 from rapide.server.telemetry import bins
@@ -20,12 +21,16 @@ from rapide.server.telemetry import bins
 HISTOGRAMS: Final[Mapping[str, Scale]] = {
     "rows": ROWS,
     "payload_bytes": BYTES,
+    "concurrency": ROWS,
+    "deadline_budget_s": DURATIONS,
+    "deadline_slack_s": DURATIONS,
     "duration_s": DURATIONS,
+    "overhead_s": DURATIONS,
     "queue_s": DURATIONS,
     "compute_s": DURATIONS,
 }
-"""The histograms of a document, by key."""
-_BATCH_FIELDS: Final = ("compute_s", "input_s", "output_s")
+"""The histograms of a document, by key. One that is missing is empty: the first documents had fewer."""
+_BATCH_FIELDS: Final = ("compute_s", "input_s", "output_s", "queue_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class BatchCost:
-    """What the runs of about ``rows`` rows cost together, in seconds."""
+    """What the runs of about ``rows`` rows cost together, in seconds; ``queue_s`` is their requests' waiting."""
 
     rows: float
     """Their mean."""
@@ -48,6 +53,7 @@ class BatchCost:
     compute_s: float
     input_s: float
     output_s: float
+    queue_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +67,18 @@ class ModelProfile:
     """How many ended how: ``ok`` or the error's name."""
     encodings: tuple[Encoding, ...]
     arrivals: ArrivalRecord
+    inputs: InputRecord
     rows: Histogram
     payload_bytes: Histogram
+    concurrency: Histogram
+    """Requests in flight, at one worker, when another came."""
+    deadline_budget_s: Histogram
+    """From arrival to deadline, of answered requests that had one."""
+    deadline_slack_s: Histogram
+    """What was left of it with the answer."""
     duration_s: Histogram
+    overhead_s: Histogram
+    """Of ``duration_s``, what neither queue nor model took."""
     queue_s: Histogram
     compute_s: Histogram
     batches: tuple[BatchCost, ...]
@@ -118,8 +133,12 @@ def read_model(node: Node) -> ModelProfile:
             for mix in node["encodings"].items()
         ),
         arrivals=read_arrivals(node["arrivals"]),
+        inputs=read_inputs(node["inputs"]) if "inputs" in node else no_inputs(),
         batches=tuple(_read_batch(batch) for batch in node["batches"].items()),
-        **{key: Histogram.read(node[key], scale) for key, scale in HISTOGRAMS.items()},
+        **{
+            key: Histogram.read(node[key], scale) if key in node else Histogram.empty(scale)
+            for key, scale in HISTOGRAMS.items()
+        },
     )
 
 
@@ -135,6 +154,7 @@ def model_json(known: ModelProfile) -> dict[str, Any]:
             for mix in known.encodings
         ],
         "arrivals": arrivals_json(known.arrivals),
+        "inputs": inputs_json(known.inputs),
         **{key: getattr(known, key).to_json() for key in HISTOGRAMS},
         "batches": [
             {
@@ -165,6 +185,7 @@ def merged_models(same: Sequence[ModelProfile]) -> ModelProfile:
         requests=_sum_by_key([one.requests for one in same]),
         encodings=_merged_encodings(same),
         arrivals=merged_arrivals([one.arrivals for one in same]),
+        inputs=merged_inputs([one.inputs for one in same]),
         batches=_merged_batches(same),
         **histograms,  # type: ignore[arg-type]  # mypy does not follow names from a table
     )
@@ -175,7 +196,7 @@ def _read_batch(node: Node) -> BatchCost:
         rows=node["rows"].number(),
         runs=node["runs"].whole(),
         requests=node["requests"].whole(),
-        **{field: node[field].number() for field in _BATCH_FIELDS},
+        **{field: node[field].number() for field in _BATCH_FIELDS if field in node},
     )
 
 

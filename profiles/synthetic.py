@@ -21,6 +21,7 @@ from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import ModelProfile, Profile
 from rapide.profiles.errors import ProfileError
 from rapide.profiles.histogram import ROWS, Histogram
+from rapide.profiles.input_record import no_inputs
 from rapide.profiles.model_profile import HISTOGRAMS
 from rapide.server.telemetry.bins import Floats
 
@@ -58,10 +59,11 @@ def synthetic(
         requests={"ok": arrivals.count},
         encodings=(),
         arrivals=record(arrivals, START_S),
+        inputs=no_inputs(),
         batches=(),
         **{**empty, "rows": Histogram.of(ROWS, arrivals.rows)},
     )
-    return Profile(1, (known,))
+    return Profile(1, (), (known,))
 
 
 def synthetic_arrivals(

@@ -29,6 +29,7 @@ from rapide.server.repository.plan import PlannedModel, PlannedVersion, ServingP
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.routing import ModelTargets, Router
 from rapide.server.settings import Settings
+from rapide.server.telemetry.inputs import dynamic_axes
 from rapide.server.telemetry.recorder import Recorder
 from rapide.server.tuning_file import ModelTuning, in_force
 
@@ -223,6 +224,7 @@ class Catalogue:
 
         entry, model = await asyncio.get_running_loop().run_in_executor(self._loaders, load)
         recorder = self._make_recorder(model.name, model.version, model.digest)
+        recorder.watch(dynamic_axes(model.signature))
         engine = self._make_engine(model, recorder, planned.tuning)
         engine.start()
         return LoadedVersion(planned.identity, entry, model, engine, recorder)

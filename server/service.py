@@ -154,6 +154,9 @@ class InferenceService:
         arrays = bind(request, signature)
         chosen = self._view(version).outputs.choose(request.outputs)
         context.rows = arrays[0].shape[0] if signature.batchable else 1
+        recorder = version.recorder
+        if recorder.looks:
+            recorder.look(arrays)
         return arrays, chosen, _deadline_s(request, context) if request.parameters else context.deadline_s
 
     def _response(

@@ -13,6 +13,7 @@ from rapide.server.telemetry.slot_reader import VersionSnapshot
 from rapide.server.telemetry.version_block import (
     ARRIVALS,
     IN_FLIGHT,
+    OUTPUT_S,
     SECONDS,
     STATE,
     TOTALS,
@@ -40,13 +41,34 @@ _ADDED = (
     "compute",
     "by_batch_rows",
     "request_stages_s",
+    "concurrency",
+    "concurrency_sum",
+    "overhead",
+    "overhead_sum_s",
+    "budget",
+    "budget_sum_s",
+    "slack",
+    "slack_sum_s",
 )
 """Fields of ``TOTALS`` that merge by addition."""
+_OUTPUT_STAGE = 2
+"""In ``request_stages_s``."""
 
 
 def _no_sums() -> dict[str, Block]:
     empty = np.zeros((), dtype=TOTALS)
     return {name: empty[name] for name in _ADDED}
+
+
+@dataclass(slots=True)
+class Looked:
+    """What was seen of the requests that were looked at (``inputs``)."""
+
+    requests: int = 0
+    repeats: int = 0
+    sizes: dict[str, Block] = field(default_factory=dict)
+    """By dimension: counts by ``bins.ROW_EDGES``."""
+    sums: dict[str, float] = field(default_factory=dict)
 
 
 RequestKey = tuple[str, str, str]
@@ -85,6 +107,7 @@ class VersionTotals:
     """Arrivals by epoch second: exact for the last ``SECONDS`` seconds before the newest."""
     recent: list[Recent] = field(default_factory=list)
     """One per worker that had arrivals."""
+    looked: Looked = field(default_factory=Looked)
 
     def count(self, *codes: str) -> int:
         """Requests that ended with one of these codes."""
@@ -126,6 +149,7 @@ def _add(into: VersionTotals, snapshot: VersionSnapshot) -> None:
         firsts = [first for first in (into.first_arrival_s, float(totals["first_arrival_s"])) if first]
         into.first_arrival_s = min(firsts)
         into.last_arrival_s = max(into.last_arrival_s, float(totals["last_arrival_s"]))
+    _add_tallies(into, snapshot.tallies)
     _add_bursts(into, totals)
     _add_seconds(into, totals["second"], totals["second_count"])
 
@@ -135,6 +159,21 @@ def _add_requests(into: VersionTotals, snapshot: VersionSnapshot) -> None:
     for label, protocol, code in np.argwhere(table).tolist():
         key = (snapshot.labels[label], PROTOCOLS[protocol], CODES[code])
         into.requests[key] = into.requests.get(key, 0) + int(table[label, protocol, code])
+
+
+def _add_tallies(into: VersionTotals, tallies: Block) -> None:
+    into.sums["by_batch_rows"][:, OUTPUT_S] += tallies["output_s"]
+    into.sums["request_stages_s"][_OUTPUT_STAGE] += tallies["output_requests_s"]
+    looked = into.looked
+    looked.requests += int(tallies["looked"])
+    looked.repeats += int(tallies["repeats"])
+    for name, counts, total in zip(
+        tallies["axes"].tolist(), tallies["axis_sizes"], tallies["axis_sums"].tolist(), strict=True
+    ):
+        if name:
+            axis = name.decode(errors="replace")
+            looked.sizes[axis] = looked.sizes.get(axis, 0) + counts
+            looked.sums[axis] = looked.sums.get(axis, 0.0) + total
 
 
 def _add_gauges(into: VersionTotals, snapshot: VersionSnapshot) -> None:

@@ -15,7 +15,10 @@ from rapide.server.telemetry.version_block import (
     BATCHES,
     FINISHED,
     HOURS,
+    IN_FLIGHT_BITS,
+    QUEUE_S,
     QUEUED,
+    ROWS_MASK,
     RUNS,
     SECONDS,
     WINDOWS_S,
@@ -42,10 +45,11 @@ def fold(totals: Block, block: Block, cursors: Sequence[int], wall_offset_s: flo
     start = [int(number) for number in totals["folded"]]
     if cursors[ARRIVALS] > start[ARRIVALS]:
         instants = ring_slice(block["arrival_s"], start[ARRIVALS], cursors[ARRIVALS])
-        rows = ring_slice(block["arrival_rows"], start[ARRIVALS], cursors[ARRIVALS])
+        sizes = ring_slice(block["arrival_rows"], start[ARRIVALS], cursors[ARRIVALS])
         _fold_arrivals(totals, instants, wall_offset_s, first=start[ARRIVALS] == 0)
-        totals["rows"] += np.bincount(_row_bins(rows), minlength=len(_ROW_EDGES) + 1)
-        totals["rows_sum"] += rows.sum()
+        for name, values in (("rows", sizes & ROWS_MASK), ("concurrency", sizes >> IN_FLIGHT_BITS)):
+            totals[name] += np.bincount(_row_bins(values), minlength=len(_ROW_EDGES) + 1)
+            totals[f"{name}_sum"] += values.sum()
     if cursors[FINISHED] > start[FINISHED]:
         _fold_finished(totals, ring_slice(block["finished"], start[FINISHED], cursors[FINISHED]))
     if cursors[BATCHES] > start[BATCHES]:
@@ -128,10 +132,24 @@ def _fold_finished(totals: Block, entries: Block) -> None:
     totals["duration"] += np.bincount(places, minlength=totals["duration"].size).reshape(totals["duration"].shape)
     sums = totals["duration_sum_s"]
     sums += np.bincount(arms, weights=durations, minlength=sums.size).reshape(sums.shape)
+    _fold_overhead(totals, entries[codes % len(CODES) == 0])
     totals["payload"] += _histogram(_PAYLOAD_EDGES, entries["payload_bytes"])
     totals["payload_sum_bytes"] += entries["payload_bytes"].sum()
     mix = totals["encodings"]
     mix += np.bincount(protocols * mix.shape[1] + (kinds & 7), minlength=mix.size).reshape(mix.shape)
+
+
+def _fold_overhead(totals: Block, answered: Block) -> None:
+    overhead = answered["overhead_s"]
+    totals["overhead"] += _histogram(_DURATION_EDGES, overhead)
+    totals["overhead_sum_s"] += overhead.sum()
+    limited = answered[np.isfinite(answered["budget_s"])]
+    if len(limited):
+        budget = limited["budget_s"]
+        slack = np.maximum(budget - limited["duration_s"], 0.0)
+        for name, values in (("budget", budget), ("slack", slack)):
+            totals[name] += _histogram(_DURATION_EDGES, values)
+            totals[f"{name}_sum_s"] += values.sum()
 
 
 def _fold_batches(totals: Block, entries: Block) -> None:
@@ -141,6 +159,7 @@ def _fold_batches(totals: Block, entries: Block) -> None:
     for column, field in enumerate(("requests", "rows", *_STAGES), start=RUNS + 1):
         table[:, column] += np.bincount(places, weights=entries[field], minlength=len(table))
     requests = entries["requests"].astype(np.float64)
+    table[:, QUEUE_S] += np.bincount(places, weights=entries["queue_s"], minlength=len(table))
     for index, field in enumerate(_STAGES):
         totals["request_stages_s"][index] += requests @ entries[field]
     totals["compute"] += _histogram(_DURATION_EDGES, entries["compute_s"])

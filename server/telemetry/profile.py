@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from rapide.server.telemetry import bins
-from rapide.server.telemetry.aggregate import VersionTotals, union_of_recent
+from rapide.server.telemetry.aggregate import Looked, VersionTotals, union_of_recent
+from rapide.server.telemetry.slot_reader import ScalarSnapshot
 from rapide.server.telemetry.version_block import (
     COMPUTE_S,
     INPUT_S,
     OUTPUT_S,
+    QUEUE_S,
     REQUESTS,
     ROWS,
     RUNS,
@@ -25,16 +27,37 @@ from rapide.server.telemetry.version_block import (
 from rapide.server.telemetry.vocabulary import ENCODINGS, PROTOCOLS
 
 SCHEMA: Final = 1
+_CONNECTIONS: Final = {"rapide_open_connections": "open", "rapide_connections_total": "total"}
+"""Metrics that the document shows too, and its keys for them."""
 
 
-def profile(versions: Iterable[VersionTotals], wall_offset_s: float, *, workers: int) -> dict[str, Any]:
+def profile(
+    versions: Iterable[VersionTotals],
+    wall_offset_s: float,
+    *,
+    workers: int,
+    scalars: Iterable[ScalarSnapshot] = (),
+) -> dict[str, Any]:
     """The document, ready for JSON. ``wall_offset_s``: epoch seconds minus monotonic seconds, now."""
     return {
         "kind": "rapide-profile",
         "schema": SCHEMA,
         "workers": workers,
+        "connections": _connections(scalars),
         "models": [_version(totals, wall_offset_s) for totals in versions if totals.model],
     }
+
+
+def _connections(scalars: Iterable[ScalarSnapshot]) -> list[dict[str, Any]]:
+    """Open now, and ever, by protocol; all workers together."""
+    found: dict[str, dict[str, Any]] = {}
+    for scalar in scalars:
+        key = _CONNECTIONS.get(scalar.name)
+        if key is not None:
+            protocol = dict(scalar.labels)["protocol"]
+            entry = found.setdefault(protocol, {"protocol": protocol, "open": 0, "total": 0})
+            entry[key] += int(scalar.value)
+    return [found[protocol] for protocol in sorted(found)]
 
 
 def _version(totals: VersionTotals, wall_offset_s: float) -> dict[str, Any]:
@@ -50,9 +73,14 @@ def _version(totals: VersionTotals, wall_offset_s: float) -> dict[str, Any]:
         "payload_bytes": _histogram(
             bins.PAYLOAD_EDGES_BYTES, sums["payload"], sums["payload_sum_bytes"], whole=True
         ),
+        "concurrency": _histogram(bins.ROW_EDGES, sums["concurrency"], sums["concurrency_sum"], whole=True),
+        "inputs": _inputs(totals.looked),
+        "deadline_budget_s": _histogram(bins.DURATION_EDGES_S, sums["budget"], sums["budget_sum_s"]),
+        "deadline_slack_s": _histogram(bins.DURATION_EDGES_S, sums["slack"], sums["slack_sum_s"]),
         "duration_s": _histogram(
             bins.DURATION_EDGES_S, sums["duration"][0].sum(axis=0), sums["duration_sum_s"][0].sum()
         ),
+        "overhead_s": _histogram(bins.DURATION_EDGES_S, sums["overhead"], sums["overhead_sum_s"]),
         "queue_s": _histogram(bins.DURATION_EDGES_S, sums["queue"], sums["queue_sum_s"]),
         "compute_s": _histogram(bins.DURATION_EDGES_S, sums["compute"], sums["by_batch_rows"][:, COMPUTE_S].sum()),
         "batches": [_batch(row) for row in sums["by_batch_rows"].tolist() if row[RUNS]],
@@ -73,6 +101,17 @@ def _encodings(table: Block) -> list[dict[str, Any]]:
         for column, encoding in enumerate(ENCODINGS)
         if table[row, column]
     ]
+
+
+def _inputs(looked: Looked) -> dict[str, Any]:
+    return {
+        "looked": looked.requests,
+        "repeats": looked.repeats,
+        "sizes": [
+            {"axis": axis, **_histogram(bins.ROW_EDGES, counts, looked.sums[axis], whole=True)}
+            for axis, counts in looked.sizes.items()
+        ],
+    }
 
 
 def _arrivals(totals: VersionTotals, wall_offset_s: float) -> dict[str, Any]:
@@ -133,6 +172,7 @@ def _batch(row: list[float]) -> dict[str, Any]:
         "compute_s": row[COMPUTE_S],
         "input_s": row[INPUT_S],
         "output_s": row[OUTPUT_S],
+        "queue_s": row[QUEUE_S],
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from rapide.server.context import CallContext
 from rapide.server.telemetry.fold import fold
+from rapide.server.telemetry.inputs import Axis, Repeats, size_bin
 from rapide.server.telemetry.version_block import (
     ARRIVALS,
     BATCH_ENTRY,
@@ -24,10 +25,12 @@ from rapide.server.telemetry.version_block import (
     FOLD_EVERY,
     HEAD,
     IN_FLIGHT,
+    IN_FLIGHT_BITS,
     QUEUED,
     RECENT,
     RING,
     STATE,
+    TALLIES,
     WAITING_REQUESTS,
     WAITING_ROWS,
     Block,
@@ -35,13 +38,18 @@ from rapide.server.telemetry.version_block import (
     pack_kind,
 )
 from rapide.server.telemetry.vocabulary import CODES, ENCODINGS, OTHER, PROTOCOLS, STATES, index_of
+from rapide.server.tensors import Array
 
 _RECENT_MASK: Final = RECENT - 1
 _RING_MASK: Final = RING - 1
+_IN_FLIGHT_MASK: Final = 0xFFFF
+_LOOK_EVERY: Final = 16
+"""Folds of arrivals from one window in which inputs are looked at to the next (``inputs``)."""
 _FINISHED_BYTES: Final = FINISHED_ENTRY.itemsize
 _BATCH_BYTES: Final = BATCH_ENTRY.itemsize
 _FOLD_EARLY: Final = (0, FOLD_EVERY // 2, FOLD_EVERY // 4, FOLD_EVERY // 4 * 3)
 """How much earlier each ring folds the first time: they fold in turn, four short stalls instead of a long one."""
+_AXIS_BINS: Final = TALLIES["axis_sizes"].shape[1]
 _BULK_WAITS: Final = FOLD_EVERY
 """Queue times of one batch are written in pieces of this size, so that none is overwritten before it is folded."""
 
@@ -67,6 +75,9 @@ class Recorder:
         "_arrival_n",
         "_arrival_rows",
         "_arrival_s",
+        "_axes",
+        "_axis_sizes",
+        "_axis_sums",
         "_banks",
         "_batch_n",
         "_batches",
@@ -80,14 +91,20 @@ class Recorder:
         "_gauges",
         "_in_flight",
         "_kinds",
+        "_looked",
         "_observers",
+        "_output_requests_s",
+        "_output_s",
         "_pack_batch",
         "_pack_finished",
         "_queue_n",
         "_queue_s",
         "_reasons",
+        "_repeats",
         "_sequence",
         "_wall_offset_s",
+        "_windows",
+        "looks",
         "model",
         "version",
     )
@@ -115,12 +132,23 @@ class Recorder:
         self._cursors = memory[cursor_bytes : cursor_bytes + 32].cast("Q")
         self._gauges = memory[gauge_bytes : gauge_bytes + 32].cast("q")
         self._arrival_s = _ring(memory, "arrival_s").cast("d")
-        self._arrival_rows = _ring(memory, "arrival_rows").cast("I")
+        self._arrival_rows = _ring(memory, "arrival_rows").cast("Q")
         self._queue_s = _ring(memory, "queue_s").cast("d")
         self._finished = _ring(memory, "finished")
         self._batches = _ring(memory, "batches")
-        self._pack_finished = struct.Struct("<dQII").pack_into
-        self._pack_batch = struct.Struct("<dddIIQ").pack_into
+        self._pack_finished = struct.Struct("<dddQII").pack_into
+        self._pack_batch = struct.Struct("<ddddIIQ").pack_into
+        tallies = _ring(memory, "tallies")
+        self._looked = _tally(tallies, "looked", 2)
+        self._output_s = _tally(tallies, "output_s", TALLIES["output_s"].shape[0])
+        self._output_requests_s = _tally(tallies, "output_requests_s", 1)
+        self._axis_sizes = _tally(tallies, "axis_sizes", TALLIES["axis_sizes"].itemsize // 8)
+        self._axis_sums = _tally(tallies, "axis_sums", TALLIES["axis_sums"].shape[0])
+        self._axes: list[tuple[int, int, int]] = []
+        self._repeats = Repeats()
+        self._windows = 0
+        self.looks = True
+        """Whether ``look`` wants to be told of the requests that come now."""
         self._arrival_n, self._finished_n, self._batch_n, self._queue_n = self._cursors.tolist()
         self._kinds: dict[tuple[str, str, str, str], int] = {}
         self._reasons: dict[str, int] = {}
@@ -139,11 +167,35 @@ class Recorder:
         number = self._arrival_n
         place = number & _RECENT_MASK
         self._arrival_s[place] = now_s
-        self._arrival_rows[place] = rows
+        self._arrival_rows[place] = rows | (self._in_flight & _IN_FLIGHT_MASK) << IN_FLIGHT_BITS
         self._arrival_n = number = number + 1
         self._cursors[ARRIVALS] = number
         if number == self._fold_at[ARRIVALS]:
             self._fold_ring(ARRIVALS)
+            self._windows += 1
+            self.looks = self._windows % _LOOK_EVERY == 0
+            self._repeats.forget()
+
+    def watch(self, axes: Sequence[Axis]) -> None:
+        """Which dimensions of inputs ``look`` counts (``inputs.dynamic_axes``)."""
+        tallies = self._block["tallies"]
+        for row, axis in enumerate(axes):
+            name = axis.name.encode()[: tallies["axes"].dtype.itemsize]
+            if tallies["axes"][row] != name:  # another model had this name and version before
+                tallies["axes"][row] = name
+                tallies["axis_sizes"][row] = tallies["axis_sums"][row] = 0
+        self._axes = [(row, axis.tensor, axis.place) for row, axis in enumerate(axes)]
+
+    def look(self, arrays: Sequence[Array]) -> None:
+        """Of a request that came while ``looks`` is true: its inputs, in the signature's order."""
+        looked = self._looked
+        looked[0] += 1
+        if self._repeats.has(arrays):
+            looked[1] += 1
+        for row, tensor, place in self._axes:
+            size = arrays[tensor].shape[place]
+            self._axis_sizes[row * _AXIS_BINS + size_bin(size)] += 1
+            self._axis_sums[row] += size
 
     def finished(
         self,
@@ -167,6 +219,8 @@ class Recorder:
             self._finished,
             (number & _RING_MASK) * _FINISHED_BYTES,
             duration_s,
+            duration_s - context.queue_s - context.compute_s,
+            context.deadline_s - context.received_s,
             context.payload_bytes,
             kind,
             rows,
@@ -197,7 +251,8 @@ class Recorder:
         if index is None:
             index = self._new_reason(reason)
         place = (number & _RING_MASK) * _BATCH_BYTES
-        self._pack_batch(self._batches, place, compute_s, input_s, output_s, requests, rows, index)
+        waited_s = sum(queue_s)
+        self._pack_batch(self._batches, place, compute_s, input_s, output_s, waited_s, requests, rows, index)
         self._batch_n = number = number + 1
         self._cursors[BATCHES] = number
         if number == self._fold_at[BATCHES]:
@@ -207,6 +262,11 @@ class Recorder:
                 self._waits(queue_s[start : start + _BULK_WAITS])
         else:
             self._waits(queue_s)
+
+    def answered(self, requests: int, rows: int, took_s: float) -> None:
+        """The answers to a run of ``rows`` were made, and handed to their doors, in ``took_s``."""
+        self._output_s[size_bin(rows)] += took_s
+        self._output_requests_s[0] += requests * took_s
 
     def in_flight(self, delta: int) -> None:
         """Requests admitted and not yet finished: +1, −1."""
@@ -274,6 +334,14 @@ def _head_offset(field: str) -> int:
 def _ring(memory: memoryview, field: str) -> memoryview:
     start = offset_of(field)
     return memory[start : start + BLOCK[field].itemsize]
+
+
+def _tally(tallies: memoryview, field: str, cells: int) -> memoryview[float]:
+    """``cells`` numbers from one of the tallies on."""
+    fields = TALLIES.fields
+    assert fields is not None  # noqa: S101 - TALLIES is structured
+    start = int(fields[field][1])
+    return tallies[start : start + 8 * cells].cast("d")
 
 
 def _name_index(table: Block, name: str) -> int:

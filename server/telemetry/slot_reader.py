@@ -11,7 +11,7 @@ import numpy as np
 
 from rapide.server.telemetry.fold import fold
 from rapide.server.telemetry.slots import COUNTER, GAUGE, VERSION, Key, Place, SlotHeader, places, read_header
-from rapide.server.telemetry.version_block import ARRIVALS, BLOCK, HEAD, RECENT, Block
+from rapide.server.telemetry.version_block import ARRIVALS, BLOCK, HEAD, RECENT, ROWS_MASK, Block
 
 _ATTEMPTS = 8
 """Reads of a block whose writer folds meanwhile: a fold comes once in a thousand requests, a read takes 0.1 ms."""
@@ -36,6 +36,8 @@ class VersionSnapshot:
     """The last instants, monotonic, oldest first, shape [n]."""
     arrival_rows: Block
     """Rows of those requests, shape [n]."""
+    tallies: Block
+    """``version_block.TALLIES``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def _read_version(descriptor: int, place: Place, slot: int, alive: bool, wall_of
         gauges=tuple(int(gauge) if alive else 0 for gauge in head["gauges"]),
         totals=totals,
         arrivals_s=block["arrival_s"][order],
-        arrival_rows=block["arrival_rows"][order],
+        arrival_rows=block["arrival_rows"][order] & ROWS_MASK,
+        tallies=block["tallies"],
     )
 
 

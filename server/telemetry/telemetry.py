@@ -177,7 +177,9 @@ class Telemetry:
         """The usage profile (docs/reference/profile.md)."""
         slots = self.snapshots()
         versions = aggregate(version for slot in slots for version in slot.versions)
-        return profile(versions, self._wall_offset_s(), workers=sum(slot.alive for slot in slots))
+        scalars = [scalar for slot in slots for scalar in slot.scalars]
+        workers = sum(slot.alive for slot in slots)
+        return profile(versions, self._wall_offset_s(), workers=workers, scalars=scalars)
 
     def statistics(self, model: str, version: str) -> dict[str, Any]:
         """One version's ``$model_stat`` of Triton's statistics extension; zeros if it was never asked."""

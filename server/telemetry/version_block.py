@@ -40,6 +40,8 @@ HOURS: Final = 168
 WINDOWS_S: Final = (0.01, 0.1, 1.0)
 """Windows in which bursts are counted."""
 BURST_BINS: Final = len(bins.ROW_EDGES) + 1
+AXES: Final = 4
+"""Dimensions of inputs, besides the rows, whose sizes are counted."""
 
 ARRIVALS, FINISHED, BATCHES, QUEUED = range(4)
 """Positions in ``cursors`` and ``folded``."""
@@ -55,6 +57,8 @@ TOTALS: Final = np.dtype(
         ("encodings", "f8", (len(PROTOCOLS), len(ENCODINGS))),
         ("rows", "f8", len(bins.ROW_EDGES) + 1),
         ("rows_sum", "f8"),
+        ("concurrency", "f8", len(bins.ROW_EDGES) + 1),
+        ("concurrency_sum", "f8"),
         ("gap", "f8", len(bins.GAP_EDGES_S) + 1),
         ("gap_sum_s", "f8"),
         ("first_arrival_s", "f8"),
@@ -70,30 +74,58 @@ TOTALS: Final = np.dtype(
         ("queue_sum_s", "f8"),
         ("compute", "f8", len(bins.DURATION_EDGES_S) + 1),
         ("reasons", "f8", REASONS),
-        ("by_batch_rows", "f8", (len(bins.ROW_EDGES) + 1, 6)),
+        ("by_batch_rows", "f8", (len(bins.ROW_EDGES) + 1, 7)),
         ("request_stages_s", "f8", 3),
+        ("overhead", "f8", len(bins.DURATION_EDGES_S) + 1),
+        ("overhead_sum_s", "f8"),
+        ("budget", "f8", len(bins.DURATION_EDGES_S) + 1),
+        ("budget_sum_s", "f8"),
+        ("slack", "f8", len(bins.DURATION_EDGES_S) + 1),
+        ("slack_sum_s", "f8"),
     ]
 )
 """All cells are float64: counts are exact up to 2**53, and a whole bank adds and copies as one vector."""
 
-RUNS, REQUESTS, ROWS, COMPUTE_S, INPUT_S, OUTPUT_S = range(6)
-"""Columns of ``by_batch_rows``. ``request_stages_s`` has the last three once per *request* of each batch, as
-Triton counts them."""
+RUNS, REQUESTS, ROWS, COMPUTE_S, INPUT_S, OUTPUT_S, QUEUE_S = range(7)
+"""Columns of ``by_batch_rows``. ``request_stages_s`` has compute, input and output once per *request* of each
+batch, as Triton counts them."""
 
 FINISHED_ENTRY: Final = np.dtype(
-    [("duration_s", "<f8"), ("payload_bytes", "<u8"), ("kind", "<u4"), ("rows", "<u4")]
+    [
+        ("duration_s", "<f8"),
+        ("overhead_s", "<f8"),
+        ("budget_s", "<f8"),
+        ("payload_bytes", "<u8"),
+        ("kind", "<u4"),
+        ("rows", "<u4"),
+    ]
 )
-"""``kind`` packs label, protocol, code and encoding (``pack_kind``)."""
+"""``kind`` packs label, protocol, code and encoding (``pack_kind``). ``overhead_s`` is what neither queue nor
+model took, ``budget_s`` the time from arrival to deadline, infinite without one."""
 BATCH_ENTRY: Final = np.dtype(
     [
         ("compute_s", "<f8"),
         ("input_s", "<f8"),
         ("output_s", "<f8"),
+        ("queue_s", "<f8"),
         ("requests", "<u4"),
         ("rows", "<u4"),
         ("reason", "<u8"),
     ]
 )
+
+TALLIES: Final = np.dtype(
+    [
+        ("looked", "<f8"),
+        ("repeats", "<f8"),
+        ("output_s", "<f8", len(bins.ROW_EDGES) + 1),
+        ("output_requests_s", "<f8"),
+        ("axes", "S72", AXES),
+        ("axis_sizes", "<f8", (AXES, len(bins.ROW_EDGES) + 1)),
+        ("axis_sums", "<f8", AXES),
+    ]
+)
+"""Counted in place, without a ring: what happens once per batch, or to few requests. Cells are written whole."""
 
 HEAD: Final = np.dtype(
     [
@@ -113,12 +145,16 @@ BLOCK: Final = np.dtype(
         ("head", HEAD),
         ("banks", TOTALS, 2),
         ("arrival_s", "<f8", RECENT),
-        ("arrival_rows", "<u4", RECENT),
+        ("arrival_rows", "<u8", RECENT),
         ("finished", FINISHED_ENTRY, RING),
         ("batches", BATCH_ENTRY, RING),
         ("queue_s", "<f8", RECENT),
+        ("tallies", TALLIES),
     ]
 )
+IN_FLIGHT_BITS: Final = 32
+"""``arrival_rows`` has the rows of a request and, above these bits, how many were in flight when it came."""
+ROWS_MASK: Final = (1 << IN_FLIGHT_BITS) - 1
 
 
 def pack_kind(label: int, protocol: int, code: int, encoding: int) -> int:

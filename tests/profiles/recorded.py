@@ -8,6 +8,8 @@ import numpy as np
 
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import Profile
+from rapide.server.telemetry.connections import ConnectionMeter
+from rapide.server.telemetry.inputs import Axis
 from tests.server.telemetry.records import answer, telemetry
 
 START_S = 10.0
@@ -17,7 +19,11 @@ def document(arrivals: Arrivals, version: str = "1", *, digest: str = "sha256:ab
     """What ``GET /profile`` gives after these arrivals at one worker."""
     source = telemetry()
     recorder = source.recorder("cars", version, digest)
+    recorder.watch([Axis("ids[1]", 0, 1)])
+    ConnectionMeter(source.scalar, "grpc").opened()
     for instant, rows in zip(arrivals.instants_s.tolist(), arrivals.rows.tolist(), strict=True):
+        if recorder.looks:
+            recorder.look([np.zeros((rows, 5), np.int64)])
         answer(recorder, START_S + instant, rows)
     data = json.dumps(source.profile()).encode()
     source.close()

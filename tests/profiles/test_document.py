@@ -49,6 +49,27 @@ def test_the_parts_of_a_model() -> None:
     assert known.duration_s.quantile(0.5) == pytest.approx(0.0045)
 
 
+def test_the_inputs_and_the_mix() -> None:
+    both = profile(poisson(50, 300), "1").merge([profile(poisson(50, 100), "1"), profile(poisson(50, 400), "2")])
+    known = both.find("cars", "1")
+    assert (known.inputs.looked, known.inputs.sizes["ids[1]"].counts[5]) == (400, 400)
+    assert known.inputs.repeats == 400 - 8 - 8  # requests of 1 to 8 rows, all zeros, at two servers
+    assert known.inputs.repeat_share == pytest.approx(0.96)
+    assert both.mix == {"cars version 1": 0.5, "cars version 2": 0.5}
+    assert [(one.protocol, one.open, one.total) for one in both.connections] == [("grpc", 3, 3)]
+
+
+def test_the_first_documents_had_less() -> None:
+    found = json.loads(document(poisson(50, 30)))
+    del found["connections"], found["models"][0]["inputs"], found["models"][0]["concurrency"]
+    del found["models"][0]["batches"][0]["queue_s"]
+    known = Profile.from_bytes(json.dumps(found).encode())
+    assert known.connections == ()
+    assert known.models[0].inputs.repeat_share == 0
+    assert known.models[0].concurrency.count == 0
+    assert known.models[0].batches[0].queue_s == 0
+
+
 def test_exact_is_what_came() -> None:
     arrivals = poisson(50, 300)
     exact = profile(arrivals).find("cars").exact()

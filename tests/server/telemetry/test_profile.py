@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from rapide.server.telemetry.connections import ConnectionMeter
+from rapide.server.telemetry.inputs import Axis
 from rapide.server.telemetry.telemetry import Telemetry
 from rapide.server.telemetry.version_block import RECENT, SECONDS
 from tests.server.telemetry.records import answer, context, telemetry
@@ -95,7 +98,32 @@ def test_sizes_and_times() -> None:
         "compute_s": 0.002,
         "input_s": 0.0,
         "output_s": 0.0,
+        "queue_s": 0.001,
     }
+
+
+def test_inputs_concurrency_and_connections() -> None:
+    source = recorded()
+    recorder = source.recorder("cars", "2")
+    recorder.watch([Axis("ids[1]", 0, 1)])
+    for length in (4, 4, 6):
+        recorder.look([np.zeros((1, length), np.int64)])
+    grpc, http = (ConnectionMeter(source.scalar, protocol) for protocol in ("grpc", "http"))
+    grpc.opened()
+    grpc.opened()
+    grpc.closed()
+    http.opened()
+    found = model(source)
+    assert found["inputs"] == {
+        "looked": 3,
+        "repeats": 1,
+        "sizes": [{"axis": "ids[1]", "bins": [[4, 2], [6, 1]], "sum": 14, "p50": 4, "p99": 6}],
+    }
+    assert found["concurrency"]["bins"] == [[0, 13]]
+    assert source.profile()["connections"] == [
+        {"protocol": "grpc", "open": 1, "total": 2},
+        {"protocol": "http", "open": 1, "total": 1},
+    ]
 
 
 def test_a_version_that_was_never_asked() -> None:

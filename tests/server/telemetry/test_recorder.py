@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -15,7 +16,17 @@ from hypothesis import strategies as st
 from rapide.server.telemetry.fold import fold
 from rapide.server.telemetry.recorder import Finished
 from rapide.server.telemetry.slot_reader import read_directory
-from rapide.server.telemetry.version_block import BLOCK, FOLD_EVERY, LABELS, REASONS, RECENT, TOTALS, ring_slice
+from rapide.server.telemetry.version_block import (
+    BLOCK,
+    FOLD_EVERY,
+    LABELS,
+    OUTPUT_S,
+    QUEUE_S,
+    REASONS,
+    RECENT,
+    TOTALS,
+    ring_slice,
+)
 from tests.server.telemetry.records import WALL_OFFSET_S, answer, context, telemetry, totals, versions
 
 
@@ -65,6 +76,56 @@ def test_stages_count_once_per_request_of_a_batch() -> None:
     source = telemetry()
     source.recorder("cars", "2").batch(4, 10, [0.0] * 4, 0.25, "full", input_s=0.5, output_s=0.125)
     assert totals(source).sums["request_stages_s"].tolist() == [1.0, 2.0, 0.5]
+
+
+def test_what_answers_took_counts_once_per_request_and_run() -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    for _ in range(3):
+        recorder.batch(4, 10, [0.5] * 4, 0.25, "full")
+        recorder.answered(4, 10, 0.125)
+    only = totals(source)
+    assert only.sums["by_batch_rows"][10, [OUTPUT_S, QUEUE_S]].tolist() == [0.375, 6.0]
+    assert only.sums["request_stages_s"].tolist() == [3.0, 0.0, 1.5]
+
+
+def test_concurrency_is_what_was_in_flight_when_a_request_came() -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    for _ in range(3):
+        recorder.arrival(10.0, 7)
+        recorder.in_flight(+1)
+    recorder.in_flight(-3)
+    recorder.arrival(11.0, 7)
+    only = totals(source)
+    assert only.sums["concurrency"][:4].tolist() == [2, 1, 1, 0]
+    assert only.sums["concurrency_sum"] == 3
+    assert only.recent[0].rows.tolist() == [7] * 4
+    assert only.sums["rows"][7] == 4
+
+
+def test_a_count_that_went_below_nothing_spoils_no_rows() -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    recorder.in_flight(-1)
+    recorder.arrival(10.0, 7)
+    assert totals(source).recent[0].rows.tolist() == [7]
+
+
+def test_deadlines_and_overhead_of_answered_requests() -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    for budget_s, duration_s, code in (
+        (0.5, 0.0625, "ok"), (0.5, 0.75, "ok"), (math.inf, 0.0625, "ok"), (0.5, 0.5, "deadline_exceeded"),
+    ):  # fmt: skip
+        asked = context(received_s=10.0)
+        asked.deadline_s = 10.0 + budget_s
+        asked.queue_s, asked.compute_s = 0.03125, 0.015625
+        recorder.finished(asked, code, duration_s, 1)
+    sums = totals(source).sums
+    assert (sums["budget"].sum(), sums["budget_sum_s"]) == (2, 1.0)
+    assert (sums["slack"].sum(), sums["slack_sum_s"], sums["slack"][0]) == (2, 0.4375, 1)
+    assert (sums["overhead"].sum(), sums["overhead_sum_s"]) == (3, 0.875 - 3 * 0.046875)
 
 
 def test_gauges_show_the_present() -> None:
