@@ -27,6 +27,8 @@ from rapide.converters.limits import GIB, Limits
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 """Far above what a thousand features need; foreign code could write for ever."""
 _LOG_TAIL_BYTES = 2000
+_MEMORY_SIGNS = ("bad_alloc", "bad allocation", "MemoryError", "Cannot allocate memory", "failed to map segment")
+"""How Python, libraries and the dynamic linker say that there is none left."""
 _PASSED_ON = (
     "HOME",
     "LANG",
@@ -188,7 +190,7 @@ class Sandbox:
             return GateRefused(str(error["gate"]), _text(error, "message"), hint=_text(error, "hint"))
         if "message" in error:
             return ConversionError(_text(error, "message"), hint=_text(error, "hint"))
-        if error.get("memory"):
+        if error.get("memory") or _is_about_memory(_text(error, "unexpected")):
             return self._out_of_memory()
         return ConversionError(
             f"{self._step} failed: {_text(error, 'unexpected') or 'no reason given'}", hint=self._log_hint()
@@ -203,7 +205,7 @@ class Sandbox:
         if status == -signal.SIGXCPU:
             return self._out_of_time()
         tail = self._log_tail()
-        if "bad_alloc" in tail or "MemoryError" in tail or "Cannot allocate memory" in tail:
+        if _is_about_memory(tail):
             return self._out_of_memory()
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         if status == -signal.SIGKILL:
@@ -235,6 +237,10 @@ class Sandbox:
         with self._log_path.open("rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - _LOG_TAIL_BYTES))
             return _printable(log.read().decode("utf-8", "replace"))
+
+
+def _is_about_memory(text: str) -> bool:
+    return any(sign in text for sign in _MEMORY_SIGNS)
 
 
 def _text(error: dict[str, Any], name: str) -> str:

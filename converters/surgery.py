@@ -95,7 +95,7 @@ def shape_outputs(model: ModelProto, faces: Sequence[Face]) -> None:
         graph.node.append(helper.make_node("Reshape", [current, f"shape:{face.name}"], [face.name]))
         dimensions: list[str | int] = [BATCH] if face.width is None else [BATCH, face.width]
         graph.output.append(helper.make_tensor_value_info(face.name, face.onnx_type, dimensions))
-    _remove_unused(model)
+    remove_unused(model)
     if any(face.names for face in faces):
         _require_opset(model, "ai.onnx.ml", 3)
 
@@ -161,12 +161,12 @@ def rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     """Calls values by other names wherever they are made or read, also in loop bodies; inputs keep theirs."""
     for node in graph.node:
         node.output[:] = [names.get(name, name) for name in node.output]
-    _reread(graph, names)
+    reread(graph, names)
     for value in (*graph.output, *graph.value_info):
         value.name = names.get(value.name, value.name)
 
 
-def _reread(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+def reread(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     """Lets every node read ``names[x]`` instead of ``x``; loop bodies may read what is outside of them, unless
     they have a value of that name themselves."""
     for node in graph.node:
@@ -175,7 +175,7 @@ def _reread(graph: onnx.GraphProto, names: dict[str, str]) -> None:
             own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
             own.update(name for inner in body.node for name in inner.output)
             outer = {name: new for name, new in names.items() if name not in own}
-            _reread(body, outer)
+            reread(body, outer)
             for value in body.output:
                 value.name = outer.get(value.name, value.name)
 
@@ -199,7 +199,7 @@ def _prepend(graph: onnx.GraphProto, nodes: Sequence[NodeProto]) -> None:
     graph.node.extend([*nodes, *rest])
 
 
-def _remove_unused(model: ModelProto) -> None:
+def remove_unused(model: ModelProto) -> None:
     """Identities give way to what they copy; nodes and constants that no output needs go."""
     graph = model.graph
     outputs = {value.name for value in graph.output}
@@ -209,7 +209,7 @@ def _remove_unused(model: ModelProto) -> None:
         if node.op_type == "Identity" and node.output[0] not in outputs
     }
     copies = {name: _source(name, copies) for name in copies}
-    _reread(graph, copies)
+    reread(graph, copies)
     wanted = set(outputs)
     kept: list[NodeProto] = []
     for node in reversed(graph.node):

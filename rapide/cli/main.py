@@ -26,6 +26,7 @@ from rapide.server.errors import RapideError
 COMMANDS = {
     "serve": "serve a model file or a repository over gRPC and HTTP",
     "convert": "convert a trained model to ONNX, check it and publish it",
+    "optimise": "make faster forms of a published model, and keep those that are proven",
     "models": "show what a repository holds",
     "label": "decide which version a label means",
     "which": "show which version answered at a given time",
