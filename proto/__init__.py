@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rapide.proto.generated import (
         health_pb2,
         model_config_pb2,
+        onnx_outline_pb2,
         open_inference_pb2,
         predict_pb2,
         reflection_v1_pb2,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "health_pb2",
     "model_config_pb2",
+    "onnx_outline_pb2",
     "open_inference_pb2",
     "predict_pb2",
     "reflection_v1_pb2",

@@ -24,6 +24,7 @@ SOURCES = (
     "health.proto",
     "reflection_v1.proto",
     "reflection_v1alpha.proto",
+    "onnx_outline.proto",
 )
 """In the order of their imports."""
 _CHUNK_BYTES = 64

@@ -1,10 +1,11 @@
 """One loaded version: checked, proved and warm.
 
-What is refused before the runtime sees it: files that are not those which were published, weights outside the
-version's folder, oversized files. Of a version with variants one is loaded: the one that was asked for, or the
-default if this processor computes it as it was proven. After loading, the graph must agree with the manifest, and
-the golden rows must be answered as the original model did. A file without a manifest gets its signature from the
-graph, and its rows are merged only if running made-up ones shows that they are independent.
+What is refused before the runtime sees it: files that are not those which were published, graphs beyond the
+bounds of ``graph_rules.py``, weights outside the version's folder, oversized files. Of a version with variants
+one is loaded: the one that was asked for, or the default if this processor computes it as it was proven. After
+loading, the graph must agree with the manifest, and the golden rows must be answered as the original model did.
+A file without a manifest gets its signature from the graph, and its rows are merged only if running made-up
+ones shows that they are independent.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import numpy as np
 
 from rapide.server.errors import BrokenVersion
 from rapide.server.machine import read_processor
-from rapide.server.model.external_data import check_external_data, external_data
+from rapide.server.model.external_data import ExternalData, check_external_data
 from rapide.server.model.golden import read_golden, tolerance_of
 from rapide.server.model.graph import GraphTensor, check_agreement
+from rapide.server.model.graph_rules import check_graph, places_outside, read_outline
 from rapide.server.model.probing import Sample, find_sample, measure, probe
 from rapide.server.model.session import Session, SessionOptions
 from rapide.server.repository.digest import verify_version
@@ -103,7 +105,7 @@ def load_model(entry: VersionEntry, options: SessionOptions, variant: str = "") 
     except OSError as error:
         raise BrokenVersion(f"{path.name} cannot be read: {error.strerror}") from error
     digest = entry.digest or f"sha256:{hashlib.sha256(content).hexdigest()}"
-    places = external_data(content)
+    places = _checked_places(content)
     check_external_data(places, path.parent, _vouched_for(entry, path.parent))
     session = Session(content, path.parent, has_external_data=bool(places), options=options)
     del content
@@ -129,6 +131,14 @@ def load_model(entry: VersionEntry, options: SessionOptions, variant: str = "") 
         variant="" if chosen is None else chosen.name,
         max_rows_per_run=options.max_rows_per_run,
     )
+
+
+def _checked_places(content: bytes) -> list[ExternalData]:
+    """Where the weights lie that the graph in ``content`` does not hold. Raises BrokenVersion for one that may not
+    be loaded."""
+    outline = read_outline(content)
+    check_graph(outline)
+    return list(places_outside(outline))
 
 
 def _chosen(entry: VersionEntry, name: str) -> Variant | None:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rapide.server.repository.shells import shell_of
+
 _GRAPH_FIELD = 7
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT_BYTES = 10
@@ -30,6 +32,9 @@ def outline_fault(path: Path) -> str | None:
 def _fault(descriptor: int, size_bytes: int) -> str | None:
     if not size_bytes:
         return "the file is empty"
+    shell = shell_of(os.pread(descriptor, 16, 0))
+    if shell:
+        return f"the file is {shell}, no ONNX model"
     position = fields = 0
     has_graph = False
     while position < size_bytes:

@@ -53,7 +53,9 @@ def test_every_cut_inside_the_graph_is_seen(tmp_path: Path) -> None:
     ("content", "fault"),
     [
         (b"", "the file is empty"),
-        (b"PK\x03\x04 a zip", "the file is no ONNX model"),
+        (b"PK\x03\x04 a zip", "the file is a zip archive, no ONNX model"),
+        (b"\x80\x05\x95 a pickle", "the file is a pickle, no ONNX model"),
+        (b"\xff" * 20, "the file is no ONNX model"),
         (b"version https://git-lfs.github.com/spec/v1\n", "the file is no ONNX model"),
         (b"\x00" * 4096, "the file is no ONNX model"),
         (b"\x08\x0a", "the file has no graph"),
