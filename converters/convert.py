@@ -141,9 +141,11 @@ def _set_label(options: ConvertOptions, version: int) -> None:
 
 
 def _checked_source(options: ConvertOptions) -> Source:
-    for path, option in ((options.model, "the model file"), (options.sample, "the sample")):
-        if path is not None and not path.is_file():
-            raise ConversionError(f"{option} {path} does not exist" if not path.exists() else f"{path} is no file")
+    if not options.model.exists():
+        raise ConversionError(f"the model file {options.model} does not exist")
+    if options.sample is not None and not options.sample.is_file():
+        problem = "is no file" if options.sample.exists() else "does not exist"
+        raise ConversionError(f"the sample {options.sample} {problem}")
     source = source_of(options.model)
     if options.sample is None and (source.needs_sample or options.target):
         raise ConversionError(

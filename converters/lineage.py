@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import platform
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 from rapide.converters.options import ConvertOptions
 from rapide.server.repository.digest import digest_file
+from rapide.server.repository.manifest import FileRecord
 from rapide.server.repository.times import format_time, utc_now
 
 _GIT_TIMEOUT_S = 5
@@ -19,10 +21,10 @@ _GIT_TIMEOUT_S = 5
 
 def lineage(options: ConvertOptions, facts: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
     """The manifest's ``lineage``, ready for JSON. ``facts``: what the child process said about the original."""
-    model = digest_file(options.model)
+    model = _digest(options.model)
     out: dict[str, Any] = {
         **facts["description"],
-        "source_file": {"name": options.model.name, "sha256": model.sha256, "bytes": model.bytes},
+        "source_file": {"name": options.model.resolve().name, "sha256": model.sha256, "bytes": model.bytes},
         "sample": {**_sample(options.sample), **facts["sample"]},
         "converted_by": who(),
         "converted_at": format_time(utc_now()),
@@ -35,6 +37,16 @@ def lineage(options: ConvertOptions, facts: Mapping[str, Any], versions: Mapping
     if options.data_origin:
         out["data_origin"] = options.data_origin
     return out
+
+
+def _digest(path: Path) -> FileRecord:
+    """Of a file; of a folder the digest of its files' digests and names, and all their bytes."""
+    if not path.is_dir():
+        return digest_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+    records = {file.relative_to(path).as_posix(): digest_file(file) for file in files}
+    lines = "".join(f"{record.sha256}  {name}\n" for name, record in records.items())
+    return FileRecord(hashlib.sha256(lines.encode()).hexdigest(), sum(record.bytes for record in records.values()))
 
 
 def _sample(path: Path | None) -> dict[str, Any]:

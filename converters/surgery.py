@@ -57,7 +57,7 @@ class Face:
 def rename_inputs(model: ModelProto, columns: Sequence[Column], precision: Precision) -> None:
     """Inputs ``c0``, ``c1``, … get their columns' names and types, in place."""
     graph = model.graph
-    _hide_inner_names(graph)
+    hide_inner_names(graph)
     if columns[0].packed_at is not None:
         column_type = ONNX_TYPES[columns[0].datatype(precision)]
         del graph.input[:]
@@ -113,6 +113,23 @@ def stamp(model: ModelProto, producer: str) -> None:
     model.opset_import.extend(copied)
 
 
+def forget_origins(model: ModelProto) -> None:
+    """Removes what an exporter notes for people who debug it, in place: stack traces with paths of the machine
+    that it ran on, among other things."""
+    model.ClearField("metadata_props")
+    graph = model.graph
+    graph.ClearField("metadata_props")
+    del graph.value_info[:]
+    for each in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        each.ClearField("metadata_props")
+        each.ClearField("doc_string")
+    for node in graph.node:
+        for body in _bodies(node):
+            for inner in body.node:
+                inner.ClearField("metadata_props")
+                inner.ClearField("doc_string")
+
+
 def _require_opset(model: ModelProto, domain: str, least: int) -> None:
     for opset in model.opset_import:
         if opset.domain == domain:
@@ -147,7 +164,7 @@ def _named(graph: onnx.GraphProto, face: Face, current: str) -> str:
     return named
 
 
-def _hide_inner_names(graph: onnx.GraphProto) -> None:
+def hide_inner_names(graph: onnx.GraphProto) -> None:
     """Makes every name free that a column or an answer may have: a table may well have a column ``variable``."""
     produced = [name for node in graph.node for name in node.output if name]
     produced += [tensor.name for tensor in graph.initializer]

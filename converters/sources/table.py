@@ -24,6 +24,8 @@ class Source:
     """Whether opening such a file runs code that is stored in it."""
     needs_sample: bool = True
     """Whether there is nothing to compare on without one."""
+    marker: str = ""
+    """A file that tells a folder of this kind, where models are folders."""
 
 
 SOURCES: tuple[Source, ...] = (
@@ -44,11 +46,31 @@ SOURCES: tuple[Source, ...] = (
         runs_code=False,
         needs_sample=False,
     ),
+    Source(
+        name="PyTorch",
+        module="rapide.converters.sources.pytorch.original",
+        suffixes=(".pt2", ".pt", ".pth"),
+        extra="torch",
+        imports=("torch", "onnxscript", "onnx", "onnxruntime", "pandas"),
+        runs_code=True,
+    ),
+    Source(
+        name="transformers",
+        module="rapide.converters.sources.hugging_face.original",
+        suffixes=(),
+        extra="transformers",
+        imports=("torch", "onnxscript", "transformers", "onnx", "onnxruntime", "pandas"),
+        runs_code=False,
+        marker="config.json",
+    ),
 )
 
 
 def source_of(path: Path) -> Source:
-    """The source that opens ``path``, by its suffix. Raises ConversionError if there is none."""
+    """The source that opens ``path``, by its suffix or, for a folder, by what lies in it. Raises ConversionError
+    if there is none."""
+    if path.is_dir():
+        return _source_of_folder(path)
     for source in SOURCES:
         if path.suffix.lower() in source.suffixes:
             return source
@@ -61,3 +83,13 @@ def source_of(path: Path) -> Source:
 def suffixes() -> list[str]:
     """All that name a kind of model file."""
     return [suffix for source in SOURCES for suffix in source.suffixes]
+
+
+def _source_of_folder(path: Path) -> Source:
+    for source in SOURCES:
+        if source.marker and (path / source.marker).is_file():
+            return source
+    markers = ", ".join(f"{source.marker} ({source.name})" for source in SOURCES if source.marker)
+    raise ConversionError(
+        f"the folder {path} holds no model that can be converted", hint=f"What would tell is one of {markers}."
+    )

@@ -224,7 +224,7 @@ class GraphTable:
 def first_answers(model: GraphModel, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The original's answers to some rows. Raises ConversionError where it cannot give them."""
     try:
-        return model.run(feeds)
+        answers = model.run(feeds)
     except ConversionError:
         raise
     except Exception as error:  # the model's own code
@@ -232,6 +232,14 @@ def first_answers(model: GraphModel, feeds: Mapping[str, Array]) -> dict[str, Ar
             f"the model fails on the sample's first rows: {type(error).__name__}: {str(error)[:500]}",
             hint="Give rows as it was trained on, of the shapes that it takes.",
         ) from error
+    given = len(next(iter(feeds.values())))
+    for name, array in answers.items():
+        if len(array) != given:
+            raise ConversionError(
+                f"output {name!r} has {len(array)} rows where {given} were given: dimension 0 must count rows",
+                hint="Let the model answer one row for each row it is given.",
+            )
+    return answers
 
 
 def _written(truth: Array, class_values: Sequence[int | str]) -> Array:

@@ -1,0 +1,33 @@
+"""Tests of heavy sources run where their extra is installed; ``scripts/test --all`` installs all of them, and then
+none may be missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import warnings
+from typing import Any
+
+import pytest
+
+ALL = "RAPIDE_TEST_ALL"
+"""Set by ``scripts/test --all``."""
+
+
+def needs(extra: str, *modules: str) -> None:
+    """Call it at the top of a test module: skips it, saying so, where ``rapide[extra]`` is not installed."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if not missing:
+        return
+    reason = f'the extra rapide[{extra}] is not installed ({", ".join(missing)}): pip install ".[{extra}]"'
+    if os.environ.get(ALL):
+        pytest.fail(f"scripts/test --all, but {reason}", pytrace=False)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def imported(name: str) -> Any:
+    """The module, whatever it warns of while it is imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(name)
