@@ -117,6 +117,24 @@ def test_one_batch_a_tick_runs_on_the_loop() -> None:
     assert list(bench.told) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("run_us", [ON_LOOP_US, ON_THREAD_US])
+def test_what_answering_takes_is_told_once_a_run(run_us: float) -> None:
+    bench = Bench(run_us=run_us)
+    for rows in (1, 2):
+        bench.engine.submit(rows_of(*[1.0] * rows), math.inf, lambda _: bench.clock.lapse(0.25))
+    bench.loop.settle()
+    if run_us == ON_THREAD_US:
+        bench.work()
+    assert bench.recorder.answers == [(2, 3, pytest.approx(0.5))]
+
+
+def test_what_telling_of_a_failure_takes_is_not_told() -> None:
+    bench = Bench()
+    bench.submit("a", rows_of(POISON))
+    bench.loop.settle()
+    assert bench.recorder.answers == []
+
+
 def test_an_answer_knows_its_times_and_its_place() -> None:
     bench = Bench()
     bench.submit("a", rows_of(1))
@@ -438,7 +456,7 @@ class TestFailures:
         def bug(*_: object) -> None:
             raise ValueError("full")
 
-        for method in ("arrival", "batch", "waiting"):
+        for method in ("arrival", "batch", "answered", "waiting"):
             monkeypatch.setattr(bench.recorder, method, bug)
         bench.submit("a", rows_of(1))
         bench.loop.settle()

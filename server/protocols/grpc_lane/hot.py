@@ -230,7 +230,10 @@ class HotWay:
             call.ticket = version.engine.submit(arrays, context.deadline_s, call.done)
         except RapideError:
             return False  # the general way says what is wrong
-        version.recorder.in_flight(1)
+        recorder = version.recorder
+        recorder.in_flight(1)
+        if recorder.looks:
+            recorder.look(arrays)
         stream.owner = call
         return True
 

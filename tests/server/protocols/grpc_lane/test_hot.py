@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import grpc
 import grpc.aio
+import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -234,6 +235,25 @@ async def test_a_queue_that_is_full_refuses_and_recovers(tmp_path: Path, watched
         assert codes <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert any(isinstance(result, tuple) for result in results)
         await ask(channel, message)
+
+
+async def test_the_profile_knows_both_ways_inputs_and_answers(tmp_path: Path, watched: Watched) -> None:
+    """The same rows eight times, the first by the general way: seven repeats, and answers that took their time."""
+    root = tmp_path / "models"
+    publish_version(root, "linear", models.linear())
+    async with opened(root, tmp_path / "state", grpc_engine="lane") as doors:
+        async with grpc.aio.insecure_channel(doors.grpc) as channel:
+            for number in range(8):
+                await ask(channel, request("linear", rows(2, 4), id=f"call-{number}"))
+            await ask(channel, request("linear", rows(3, 4)))
+        async with httpx.AsyncClient() as http:
+            (found,) = (await http.get(f"{doors.metrics}/profile")).json()["models"]
+    assert watched.taken >= 6
+    assert (found["inputs"]["looked"], found["inputs"]["repeats"]) == (9, 7)
+    batch = next(batch for batch in found["batches"] if batch["rows"] == 2)
+    assert 0 < batch["output_s"] < batch["runs"] * 0.1
+    assert found["overhead_s"]["sum"] < found["duration_s"]["sum"]
+    assert sum(count for _, count in found["deadline_slack_s"]["bins"]) == 9
 
 
 async def test_cancelled_calls_leave_nothing_behind(
