@@ -27,8 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from rapide.loadtests.payloads import describe, random_payloads
-from rapide.loadtests.wire import grpc_lane, http_lane
-from rapide.loadtests.wire.lane import Lane, OpenLane
+from rapide.loadtests.wire.lane import Lane, OpenLane, grpc_opener, http_opener
 
 AT_ONCE = 50
 """Connections that are opened at a time: fewer than any listener's backlog."""
@@ -241,8 +240,8 @@ def doors_of(host: str, http_port: int, grpc_port: int, model: str) -> dict[str,
     payload = next(random_payloads(model, "", describe(f"http://{host}:{http_port}", model), rows=1, count=1))
     json_headers = {"content-type": "application/json"}
     return {
-        "http": http_lane.opener(host, http_port, payload.path, json_headers, payload.to_json()),
-        "grpc": grpc_lane.opener(host, grpc_port, INFER, payload.to_protobuf().SerializeToString()),
+        "http": http_opener(host, http_port, payload.path, json_headers, payload.to_json()),
+        "grpc": grpc_opener(host, grpc_port, INFER, payload.to_protobuf().SerializeToString()),
     }
 
 

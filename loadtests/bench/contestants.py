@@ -15,8 +15,7 @@ import numpy as np
 
 from rapide.loadtests.bench.processes import free_port, port_answers
 from rapide.loadtests.payloads import DTYPES, Payload
-from rapide.loadtests.wire import grpc_lane, http_lane
-from rapide.loadtests.wire.lane import OpenLane
+from rapide.loadtests.wire.lane import OpenLane, grpc_opener, http_opener
 from rapide.proto import open_inference_pb2, services
 
 INFER = f"/{services.OPEN_INFERENCE}/ModelInfer"
@@ -80,8 +79,8 @@ class Target:
     @property
     def open_lane(self) -> OpenLane:
         if self.protocol == "grpc":
-            return grpc_lane.opener(HOST, self.port, self.path, self.body)
-        return http_lane.opener(HOST, self.port, self.path, self.headers, self.body)
+            return grpc_opener(HOST, self.port, self.path, self.body)
+        return http_opener(HOST, self.port, self.path, self.headers, self.body)
 
     def ask(self) -> tuple[dict[str, list[float]], int]:
         """One call by an ordinary client: outputs by name, flat, and the bytes of the answer's body."""

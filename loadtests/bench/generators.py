@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rapide.loadtests.bench.contestants import MOST_CONNECTIONS, Target
-from rapide.loadtests.wire import driver, grpc_lane
+from rapide.loadtests.wire import driver
+from rapide.loadtests.wire.http2 import message_frame
 
 
 class GeneratorFailed(RuntimeError):
@@ -89,7 +90,7 @@ def _own(target: Target, load: Load) -> Rate:
 def _h2load(target: Target, load: Load, answer_bytes: int) -> Rate:
     connections, depth = load.split("grpc")
     with tempfile.NamedTemporaryFile(suffix=".grpc") as body:
-        body.write(grpc_lane.message_frame(target.body))
+        body.write(message_frame(target.body))
         body.flush()
         command = [
             *load.prefix,

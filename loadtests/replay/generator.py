@@ -319,13 +319,17 @@ class Generator:
             return
         try:
             data = lane.sock.recv(READ_BYTES)
-            now_s = self._clock() - self._start_s
-            ended = lane.connection.receive(data)
         except BlockingIOError:
             return
-        except (OSError, Broken) as error:
+        except OSError as error:
             self._down(lane, str(error))
             return
+        now_s = self._clock() - self._start_s
+        broken = "" if data else "the server closed the connection"
+        try:
+            ended = lane.connection.receive(data)
+        except Broken as error:
+            ended, broken = error.ended, str(error)
         record = self._record
         for number, code in ended:
             record.latency_s[number] = now_s - self._due_s[number]
@@ -333,8 +337,8 @@ class Generator:
             self._ended += 1
             if code == ANSWERED:
                 self._well += 1
-        if not data:
-            self._down(lane, "the server closed the connection")
+        if broken:
+            self._down(lane, broken)
             return
         self._release(lane)
         self._write(lane)

@@ -59,31 +59,61 @@ def replay(plan: ReplayPlan, on_progress: OnProgress | None = None) -> ReplayRes
     """
     plan.check()
     all_due = schedule(plan.requests, speed=plan.speed, skip_idle_s=plan.skip_idle_s)
-    calls = make_calls(plan, all_due)
-    processes = min(plan.processes, all_due.count)
+    is_grpc = plan.encoding == "grpc"
+    shipment = Shipment(
+        address=plan.address,
+        encoding=plan.encoding,
+        schedule=all_due,
+        calls=make_calls(plan, all_due),
+        names=[each.model for each in plan.requests],
+        processes=plan.processes,
+        connections=plan.connections or (GRPC_CONNECTIONS if is_grpc else HTTP_CONNECTIONS),
+        most_connections=plan.connections or (GRPC_CONNECTIONS if is_grpc else MOST_HTTP_CONNECTIONS),
+        timeout_s=plan.timeout_s,
+        spin_s=plan.spin_us * 1e-6,
+    )
+    return send(shipment, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """Requests that are ready to be sent. ``names``: of the models that the schedule numbers."""
+
+    address: tuple[str, int]
+    encoding: str
+    schedule: Schedule
+    calls: Calls
+    names: Sequence[str]
+    processes: int
+    connections: int
+    most_connections: int
+    timeout_s: float
+    spin_s: float
+
+
+def send(shipment: Shipment, on_progress: OnProgress | None = None) -> ReplayResult:
+    """Sends everything; as ``replay``, for a server that need not describe its models."""
+    processes = min(shipment.processes, shipment.schedule.count)
     with contextlib.ExitStack() as stack:
-        senders = [
-            stack.enter_context(_Sender(plan, all_due, calls, number, processes)) for number in range(processes)
-        ]
+        senders = [stack.enter_context(_Sender(shipment, number, processes)) for number in range(processes)]
         for sender in senders:
             sender.wait_until_ready()
         start_s = time.monotonic() + STARTS_IN_S
         for sender in senders:
             sender.start(start_s)
-        stopped = _watch(senders, all_due, start_s, on_progress)
-        return _gather(plan, all_due, senders, stopped)
+        stopped = _watch(senders, shipment.schedule, start_s, on_progress)
+        return _gather(shipment, senders, stopped)
 
 
 class _Sender:
     """One process of the generator; a context manager, which ends it."""
 
-    def __init__(self, plan: ReplayPlan, all_due: Schedule, calls: Calls, number: int, of: int) -> None:
-        self._plan = plan
-        self._calls = calls
+    def __init__(self, shipment: Shipment, number: int, of: int) -> None:
+        self._shipment = shipment
         self.share = slice(number, None, of)
-        self._part = all_due.part(number, of)
+        self._part = shipment.schedule.part(number, of)
         self._of = of
-        self._call_of = np.ascontiguousarray(calls.of[self.share])
+        self._call_of = np.ascontiguousarray(shipment.calls.of[self.share])
         self._process: subprocess.Popen[bytes]
         self._file: IO[bytes]
         self.arrays: memory.Arrays
@@ -119,20 +149,25 @@ class _Sender:
 
     def _job(self) -> Job:
         return Job(
-            address=self._plan.address,
-            encoding=self._plan.encoding,
+            address=self._shipment.address,
+            encoding=self._shipment.encoding,
             due_s=np.ascontiguousarray(self._part.due_s),
-            calls=self._calls.calls,
+            calls=self._shipment.calls.calls,
             call_of=self._call_of,
             rehearsal=self._rehearsal(),
-            options=_options(self._plan, self._of),
+            options=Options(
+                connections=max(1, self._shipment.connections // self._of),
+                most_connections=max(1, self._shipment.most_connections // self._of),
+                timeout_s=self._shipment.timeout_s,
+                spin_s=self._shipment.spin_s,
+            ),
             memory_fd=self._file.fileno(),
         )
 
     def _rehearsal(self) -> Sequence[Any]:
         """One call of each model."""
         _, first = np.unique(self._part.models, return_index=True)
-        return [self._calls.calls[self._call_of[index]] for index in first]
+        return [self._shipment.calls.calls[self._call_of[index]] for index in first]
 
     def wait_until_ready(self) -> None:
         """Raises ReplayError with what the server has against the requests."""
@@ -140,7 +175,7 @@ class _Sender:
         if not line:
             raise ReplayError(f"a process of the generator ended with code {self._process.wait()}.")
         if reason := line.decode().strip():
-            host, port = self._plan.address
+            host, port = self._shipment.address
             raise ReplayError(f"{host}:{port} does not answer as it should: {reason}", START_HINT)
 
     def start(self, start_s: float) -> None:
@@ -174,18 +209,6 @@ class _Sender:
         return 1 - rested_ns / lasted_ns if lasted_ns else 0.0
 
 
-def _options(plan: ReplayPlan, processes: int) -> Options:
-    is_grpc = plan.encoding == "grpc"
-    first = plan.connections or (GRPC_CONNECTIONS if is_grpc else HTTP_CONNECTIONS)
-    most = plan.connections or (GRPC_CONNECTIONS if is_grpc else MOST_HTTP_CONNECTIONS)
-    return Options(
-        connections=max(1, first // processes),
-        most_connections=max(1, most // processes),
-        timeout_s=plan.timeout_s,
-        spin_s=plan.spin_us * 1e-6,
-    )
-
-
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     """All of ours are opened."""
     return cast("IO[bytes]", pipe)
@@ -212,7 +235,8 @@ def _progress(senders: Sequence[_Sender], all_due: Schedule, elapsed_s: float) -
     return Progress(all_due.count, sent, answered, ended - answered, elapsed_s, left_s)
 
 
-def _gather(plan: ReplayPlan, all_due: Schedule, senders: Sequence[_Sender], stopped: str) -> ReplayResult:
+def _gather(shipment: Shipment, senders: Sequence[_Sender], stopped: str) -> ReplayResult:
+    all_due = shipment.schedule
     latency_s = np.full(all_due.count, np.nan)
     lateness_s = np.zeros(all_due.count)
     codes = np.full(all_due.count, NOT_SENT, dtype=np.int16)
@@ -232,7 +256,7 @@ def _gather(plan: ReplayPlan, all_due: Schedule, senders: Sequence[_Sender], sto
         codes=codes,
         rows=all_due.rows,
         models=all_due.models,
-        names=[each.model for each in plan.requests],
+        names=shipment.names,
         busy=[sender.busy for sender in senders],
         errors=errors,
         stopped=stopped,

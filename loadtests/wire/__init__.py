@@ -1,6 +1,7 @@
-"""A load generator of our own, for what h2load and wrk cannot do or where they are not installed.
+"""A load generator's connections, written by hand: for what h2load and wrk cannot do, or where they are missing.
 
-A *lane* is one client connection that sends copies of one request as cheaply as Python can: everything is encoded
-beforehand, and of an answer only its success is read. ``driver.py`` keeps lanes busy: so many requests in flight
-(closed loop), or so many a second whatever comes back (open loop).
+``connection.py`` is the contract; ``grpc_connection.py`` and ``http_connection.py`` keep it without any I/O, with
+everything encoded beforehand, and of an answer only its success read. Two drive them: a *lane* repeats one call on
+asyncio (closed loops, ``driver.py``; crowds), and ``rapide.loadtests.replay`` sends at given instants, whatever
+comes back.
 """

@@ -6,7 +6,7 @@ HTTP's status codes, and what never was an answer is negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 ANSWERED = 0
@@ -56,7 +56,11 @@ def code_name(code: int) -> str:
 
 
 class Broken(Exception):
-    """The peer sent what no connection survives."""
+    """The peer sent what no connection survives. ``ended``: what ``receive`` had read before."""
+
+    def __init__(self, message: str, ended: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__(message)
+        self.ended = list(ended)
 
 
 Call_contra = TypeVar("Call_contra", contravariant=True)

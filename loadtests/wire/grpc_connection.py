@@ -141,9 +141,15 @@ class GrpcConnection:
         return True
 
     def receive(self, data: bytes) -> list[tuple[int, int]]:
-        buffer = self._unread + data if self._unread else data
-        start, length = 0, len(buffer)
         ended: list[tuple[int, int]] = []
+        try:
+            self._receive(self._unread + data if self._unread else data, ended)
+        except Broken as error:
+            raise Broken(str(error), ended) from None
+        return ended
+
+    def _receive(self, buffer: bytes, ended: list[tuple[int, int]]) -> None:
+        start, length = 0, len(buffer)
         while length - start >= 9:
             word, flags, stream = _FRAME_HEAD.unpack_from(buffer, start)
             stop = start + 9 + (word >> 8)
@@ -163,7 +169,6 @@ class GrpcConnection:
         if self._unacknowledged_bytes > WIDE_WINDOW_BYTES // 4:
             self._out.append(frame(WINDOW_UPDATE, 0, 0, self._unacknowledged_bytes.to_bytes(4, "big")))
             self._unacknowledged_bytes = 0
-        return ended
 
     def _answered(self, stream: int, code: int, ended: list[tuple[int, int]]) -> None:
         number = self._numbers.get(stream)

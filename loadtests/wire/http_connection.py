@@ -47,7 +47,7 @@ class HttpConnection:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            raise Broken(f"an answer that is not HTTP/1.1: {error}") from None
+            raise Broken(f"an answer that is not HTTP/1.1: {error}", self._ended) from None
         ended, self._ended = self._ended, []
         return ended
 

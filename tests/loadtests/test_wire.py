@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from rapide.loadtests.wire import driver
-from rapide.loadtests.wire import http_lane as lanes
 from rapide.loadtests.wire.driver import ClosedLoop, OpenLoop, summary
-from rapide.loadtests.wire.grpc_lane import (
+from rapide.loadtests.wire.grpc_connection import GrpcCall, GrpcConnection
+from rapide.loadtests.wire.http2 import (
     ACK,
     DATA,
     END_HEADERS,
     END_STREAM,
     GOAWAY,
     HEADERS,
+    INITIAL_WINDOW_SIZE,
+    MAX_CONCURRENT_STREAMS,
     PADDED,
     PING,
     PREFACE,
@@ -27,13 +29,12 @@ from rapide.loadtests.wire.grpc_lane import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
-    GrpcLane,
     frame,
     message_frame,
     request_headers,
 )
-from rapide.loadtests.wire.http_lane import HttpLane, request_bytes
-from rapide.loadtests.wire.lane import Answered
+from rapide.loadtests.wire.http_connection import HttpConnection, request_bytes
+from rapide.loadtests.wire.lane import Answered, Lane, http_opener
 
 
 class FakeTransport:
@@ -55,17 +56,17 @@ class FakeTransport:
         return written
 
 
-def grpc_lane(message: bytes = b"request") -> tuple[GrpcLane, FakeTransport, list[tuple[int, bool]]]:
-    lane = GrpcLane(request_headers("/service/Method", "host:1"), message)
+def grpc_lane(message: bytes = b"request") -> tuple[Lane, FakeTransport, list[tuple[int, bool]]]:
+    lane = Lane(GrpcConnection(), GrpcCall.of(request_headers("/service/Method", "host:1"), message))
     return lane, FakeTransport(lane), watch(lane)
 
 
-def http_lane() -> tuple[HttpLane, FakeTransport, list[tuple[int, bool]]]:
-    lane = HttpLane(b"REQUEST")
+def http_lane() -> tuple[Lane, FakeTransport, list[tuple[int, bool]]]:
+    lane = Lane(HttpConnection(), b"REQUEST")
     return lane, FakeTransport(lane), watch(lane)
 
 
-def watch(lane: GrpcLane | HttpLane) -> list[tuple[int, bool]]:
+def watch(lane: Lane) -> list[tuple[int, bool]]:
     answers: list[tuple[int, bool]] = []
     lane.answered = lambda number, well: answers.append((number, well))
     return answers
@@ -116,7 +117,7 @@ def test_a_request_reads_back_with_a_real_decoder() -> None:
 
 def test_the_connection_opens_with_preface_settings_and_a_wide_window() -> None:
     _, transport, _ = grpc_lane()
-    assert transport.written.startswith(PREFACE + b"\x00\x00\x06" + bytes((SETTINGS,)))
+    assert transport.written.startswith(PREFACE + b"\x00\x00\x0c" + bytes((SETTINGS,)))
     assert transport.written[-13:-9] == frame(WINDOW_UPDATE, 0, 0, bytes(4))[:4]
 
 
@@ -124,6 +125,7 @@ def test_the_connection_opens_with_preface_settings_and_a_wide_window() -> None:
 def test_answers_are_counted_by_their_grpc_status(feed: Feed) -> None:
     lane, _, answers = grpc_lane()
     encoder = hpack.Encoder()
+    encoder.header_table_size = 0
     for number in range(4):
         lane.send(number)
     feed(lane, b"".join(answer(encoder, stream, status) for stream, status in ((3, "0"), (1, "3"), (7, "0"))))
@@ -131,16 +133,69 @@ def test_answers_are_counted_by_their_grpc_status(feed: Feed) -> None:
     assert lane.in_flight == 1
 
 
-@FEEDS
-def test_indexed_trailers_keep_their_meaning_when_the_table_changes(feed: Feed) -> None:
-    """The same bytes mean another status once the server's dynamic table has moved on."""
-    lane, _, answers = grpc_lane()
+def test_peers_are_asked_for_header_blocks_that_stand_for_themselves() -> None:
+    """With a header table of size 0 (RFC 7541 §4.2), equal blocks are equal headers."""
+    lane, transport, answers = grpc_lane()
+    settings = transport.take()[len(PREFACE) :]
+    assert settings[:3] == b"\x00\x00\x0c"
+    assert settings[9:15] == b"\x00\x01" + bytes(4)
     encoder = hpack.Encoder()
-    statuses = ["0", "0", "0", "14", "14", "0", "0", "8", "0"]
+    encoder.header_table_size = 0
+    statuses = ["0", "0", "14", "14", "0", "8", "0"]
     for number in range(len(statuses)):
         lane.send(number)
-    feed(lane, b"".join(answer(encoder, 2 * number + 1, status) for number, status in enumerate(statuses)))
+    whole(lane, b"".join(answer(encoder, 2 * number + 1, status) for number, status in enumerate(statuses)))
     assert answers == [(number, status == "0") for number, status in enumerate(statuses)]
+
+
+def test_a_peer_that_uses_a_table_all_the_same_is_left() -> None:
+    lane, _, answers = grpc_lane()
+    encoder = hpack.Encoder()
+    lane.send(0)
+    lane.send(1)
+    lane.data_received(answer(encoder, 1) + answer(encoder, 3))
+    assert answers == [(0, True), (1, False)], "the first block could still be read"
+
+
+def test_the_servers_bound_on_streams_is_kept() -> None:
+    lane, transport, answers = grpc_lane()
+    lane.data_received(frame(SETTINGS, 0, 0, MAX_CONCURRENT_STREAMS.to_bytes(2, "big") + bytes((0, 0, 0, 2))))
+    transport.take()
+    for number in range(4):
+        lane.send(number)
+    two = len(transport.take())
+    encoder = hpack.Encoder()
+    encoder.header_table_size = 0
+    lane.data_received(answer(encoder, 3) + answer(encoder, 1))
+    assert answers == [(1, True), (0, True)]
+    assert len(transport.take()) == two, "the other two went out in one write"
+
+
+def test_a_large_message_goes_out_in_frames_as_the_windows_allow() -> None:
+    lane, transport, _ = grpc_lane(bytes(100_000))
+    lane.data_received(frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + (40_000).to_bytes(4, "big")))
+    transport.take()
+    lane.send(0)
+    lane.send(1)
+    sent = transport.take()
+    assert data_bytes(sent) == [(1, 16_384), (1, 16_384), (1, 7_232)], "a stream's window is 40,000 bytes"
+    lane.data_received(frame(WINDOW_UPDATE, 0, 1, (60_005).to_bytes(4, "big")))
+    assert sum(size for _, size in data_bytes(transport.take())) == 65_535 - 40_000, "the connection's is 65,535"
+    lane.data_received(frame(WINDOW_UPDATE, 0, 0, (60_000).to_bytes(4, "big")))
+    rest = data_bytes(transport.take())
+    assert sum(size for stream, size in rest if stream == 1) == 100_005 - 65_535
+    assert rest[-1][0] == 3, "then the next one begins"
+
+
+def data_bytes(sent: bytes) -> list[tuple[int, int]]:
+    """Streams and sizes of the DATA frames in ``sent``."""
+    found = []
+    while sent:
+        size = int.from_bytes(sent[:3], "big")
+        if sent[3] == DATA:
+            found.append((int.from_bytes(sent[5:9], "big"), size))
+        sent = sent[9 + size :]
+    return found
 
 
 def test_padding_and_priority_are_taken_off() -> None:
@@ -160,13 +215,15 @@ def test_pings_and_settings_are_acknowledged() -> None:
 
 
 def test_requests_wait_for_the_servers_window() -> None:
-    lane, transport, answers = grpc_lane(bytes(30_000))
+    lane, transport, answers = grpc_lane(bytes(15_000))
     transport.take()
-    for number in range(3):
+    for number in range(6):
         lane.send(number)
-    assert len(transport.take()) < 61_000, "two messages of 30 kB fit into 65,535 bytes, a third does not"
+    sent = data_bytes(transport.take())
+    assert [stream for stream, _ in sent] == [1, 3, 5, 7, 9], "four messages of 15 kB fit, and a part of a fifth"
+    assert sum(size for _, size in sent) == 65_535
     lane.data_received(frame(WINDOW_UPDATE, 0, 0, (30_000).to_bytes(4, "big")))
-    assert len(transport.take()) > 30_000
+    assert [stream for stream, _ in data_bytes(transport.take())] == [9, 11]
     assert answers == []
 
 
@@ -183,7 +240,7 @@ def test_what_is_in_flight_fails_with_its_connection(ending: str) -> None:
     lane.send(0)
     lane.send(1)  # held back by the window
     if ending == "goaway":
-        lane.data_received(frame(GOAWAY, 0, 0, bytes(8)))
+        lane.data_received(frame(GOAWAY, 0, 0, bytes(8)))  # nothing of it was looked at
     else:
         lane.close()
     assert answers == [(0, False), (1, False)]
@@ -335,7 +392,7 @@ async def test_real_sockets_end_to_end() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    opener = lanes.opener("127.0.0.1", port, "/", {}, b"body")
+    opener = http_opener("127.0.0.1", port, "/", {}, b"body")
     async with server:
         closed = await driver.closed_loop(opener, lanes=2, depth=1, warm_up_s=0.02, duration_s=0.1)
         opened = await driver.open_loop(opener, lanes=2, rate_per_s=500, warm_up_s=0.02, duration_s=0.1, seed=1)
