@@ -9,19 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rapide.loadtests import crowd
-from rapide.loadtests.bench import bare, contestants, workloads
+from rapide.loadtests.bench import bare, contestants, open_loop, workloads
 from rapide.loadtests.bench.contestants import CONTESTANTS, Contestant, Ports
 from rapide.loadtests.bench.generators import Load
 from rapide.loadtests.bench.meter import Meter
 from rapide.loadtests.bench.plan import Plan
 from rapide.loadtests.bench.processes import ServerProcess, pinned
 from rapide.loadtests.bench.stage import ONE_WORKER, TWO_WORKERS, Checked, Stage
-from rapide.loadtests.wire import driver
 
 Entry = dict[str, Any]
 Say = Callable[[str], None]
 
-OPEN_LOOP_LANES = {"grpc": 8, "http": 32}
 BUSY_IN_FLIGHT = {"grpc": 32, "http": 8}
 """Where a protocol's baseline is near its maximum: half of that is the rate of its open loops."""
 WHOLE_BATCH = 64
@@ -66,16 +64,7 @@ def open_loops(
         say(f"fixed arrival rate, {each.contestant.title}, {each.model}")
         rate_per_s = half_of_baseline(each.contestant, each.model, closed)
         with Meter(each.server) as meter:
-            measured = asyncio.run(
-                driver.open_loop(
-                    each.target.open_lane,
-                    lanes=OPEN_LOOP_LANES[each.contestant.protocol],
-                    rate_per_s=rate_per_s,
-                    warm_up_s=plan.warm_up_s,
-                    duration_s=plan.open_s,
-                    seed=number,
-                )
-            )
+            measured = open_loop.measure(each.target, rate_per_s, plan.warm_up_s, plan.open_s, seed=number)
         figures = {**dataclasses.asdict(measured), **dataclasses.asdict(meter.cost)}
         found.append({**_key(each, number), "rate_per_s": rate_per_s, **figures})
     return found

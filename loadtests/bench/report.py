@@ -35,8 +35,8 @@ answers. The generators are written in C; "generator" is the share of its core t
 not hold the server up. Processor time of a request is that of the server's processes over the requests
 answered.
 
-Fixed arrival rate: our own generator (`loadtests/wire`), the same Poisson arrivals for everybody in a round,
-each request timed from when it was due. Where its own lateness nears a p99, it measured itself.
+Fixed arrival rate: our own generator (that of `rapide replay`), the same Poisson arrivals for everybody in a
+round, each request timed from when it was due. Where its own lateness nears a p99, it measured itself.
 
 Larger model: the loop of `session.run` and the server take turns on the same core. "Whole batches": each
 request carries as many rows as the loop's best batch, {batches} in flight; "one row": as many requests of one
