@@ -16,6 +16,8 @@ from rapide.server.tensors import Array
 
 MAX_SHOWN_ELEMENTS = 256
 """A screenful. Larger inputs (images) are shown as a program that prints them, zeros for all values."""
+MAX_SENT_ELEMENTS = 1_000_000
+"""Some megabytes of JSON."""
 _BINARY_ONLY = frozenset({DataType.FP16, DataType.BF16})
 """Have no JSON form in the Open Inference Protocol, but one in the friendly twin."""
 
@@ -67,6 +69,20 @@ def example_of(model: ExampleModel) -> Example | None:
         return None
 
 
+def example_request(model: ExampleModel) -> dict[str, Any] | None:
+    """A request of the Open Inference Protocol with one row, values as they are: for load tests, where random ones
+    would make no sense. None where no row is known, it is too large, or its values have no JSON form."""
+    inputs = list(zip(model.signature.inputs, model.sample_row, strict=False))
+    if len(inputs) != len(model.signature.inputs) or any(spec.datatype in _BINARY_ONLY for spec, _ in inputs):
+        return None
+    if sum(array.size for _, array in inputs) > MAX_SENT_ELEMENTS:
+        return None
+    try:
+        return {"inputs": [_exact_tensor(spec, array) for spec, array in inputs]}
+    except UnicodeDecodeError:
+        return None
+
+
 def _by_name(inputs: Sequence[tuple[TensorSpec, Array]]) -> dict[str, Array]:
     return {spec.name: array for spec, array in inputs}
 
@@ -96,6 +112,12 @@ _OF_KIND: dict[Kind, Any] = {"number": _number, "integer": int, "boolean": bool,
 
 def _tensor(spec: TensorSpec, array: Array) -> dict[str, Any]:
     values = _values(array.reshape(-1), spec.datatype)
+    return {"name": spec.name, "shape": list(array.shape), "datatype": str(spec.datatype), "data": values}
+
+
+def _exact_tensor(spec: TensorSpec, array: Array) -> dict[str, Any]:
+    flat = array.reshape(-1)
+    values = [_text(value) for value in flat] if spec.datatype is DataType.BYTES else flat.tolist()
     return {"name": spec.name, "shape": list(array.shape), "datatype": str(spec.datatype), "data": values}
 
 

@@ -11,6 +11,7 @@ from rapide import __version__
 from rapide.server import model_descriptions
 from rapide.server.catalogue import Catalogue
 from rapide.server.errors import NotFound, Unavailable
+from rapide.server.examples import example_request
 from rapide.server.model import Model
 from rapide.server.settings import Settings
 from rapide.server.telemetry.telemetry import Telemetry
@@ -117,6 +118,17 @@ class Inspection:
     def model_config(self, name: str, version: str = "") -> dict[str, Any]:
         """Triton's ModelConfig of the version, or of the one that would answer now. Raises NotFound."""
         return model_descriptions.config(name, self._described(name, version).signature, self._settings)
+
+    def model_example(self, name: str, version: str = "") -> dict[str, Any]:
+        """A request with one row that the version, or the one that would answer now, is known to take.
+
+        Raises NotFound where none is known. The row may be one that the model was checked with, and so somebody's
+        data: it is for administrators.
+        """
+        request = example_request(self._described(name, version))
+        if request is None:
+            raise NotFound(f"no row is known that model {name[:128]!r} takes and JSON can say.")
+        return request
 
     async def model_statistics(self, name: str = "", version: str = "") -> dict[str, Any]:
         """Triton's statistics of a version, of all versions of a model, or of all models. Raises NotFound."""

@@ -31,6 +31,10 @@ async def model_config(service: InferenceService, call: HttpCall) -> HttpReply:
     return json_reply(service.inspection.model_config(*_which(call)))
 
 
+async def model_example(service: InferenceService, call: HttpCall) -> HttpReply:
+    return json_reply(service.inspection.model_example(*_which(call)))
+
+
 async def model_statistics(service: InferenceService, call: HttpCall) -> HttpReply:
     return json_reply(await service.inspection.model_statistics(*_which(call)))
 

@@ -80,6 +80,13 @@ def _models() -> Iterator[Route]:
         yield _get(path, http_models.tf_status, "State, in TensorFlow Serving's terms", tag, "TfStatus")
 
 
+def _examples() -> Iterator[Route]:
+    """Of the administrative port alone: the row may be from the data that the model was checked with."""
+    for path, of in ((_MODEL, "a model"), (_VERSION, "a version")):
+        summary = f"A request with one row that {of} takes"
+        yield _get(f"{path}/example", http_models.model_example, summary, "models", "InferRequest")
+
+
 def _repository() -> Iterator[Route]:
     tag = "repository"
     one = f"{_REPOSITORY}/models/{{model}}"
@@ -149,5 +156,5 @@ PUBLIC_ROUTES: Final[RouteTable] = RouteTable(
 )
 """The HTTP port."""
 
-ADMIN_ROUTES: Final = RouteTable((*_health(), *_monitoring(), *_repository(), *_settings()))
+ADMIN_ROUTES: Final = RouteTable((*_health(), *_monitoring(), *_examples(), *_repository(), *_settings()))
 """The port of metrics and administration."""

@@ -15,7 +15,7 @@ import pytest
 from rapide.server.codecs import tf_rest
 from rapide.server.codecs.named import predict_codec
 from rapide.server.codecs.oip_json import decode_request
-from rapide.server.examples import Example, example_of
+from rapide.server.examples import Example, example_of, example_request
 from rapide.server.model import Model
 from rapide.server.repository.manifest import Feature, FileRecord, Manifest
 from rapide.server.signature import DataType, Signature, TensorSpec
@@ -78,6 +78,30 @@ def test_tensors_in_the_protocols_own_json() -> None:
         [[True]],
         [[2**60]],
     ]
+
+
+def test_a_request_for_programs_is_exact() -> None:
+    value = np.array([[-0.33333334, float("nan")]], np.float32)
+    model = model_of(("x", DataType.FP32, value), ("fuel", DataType.BYTES, texts("diésel".encode())))
+    request = example_request(model)
+    assert request is not None
+    number, text = request["inputs"]
+    assert np.array(number["data"], np.float32).tobytes() == value.tobytes()
+    assert text == {"name": "fuel", "shape": [1, 1], "datatype": "BYTES", "data": ["diésel"]}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        model_of(("x", DataType.FP16, np.zeros((1, 1), np.float16))),
+        model_of(("x", DataType.BYTES, texts(b"\xff"))),
+        model_of(("x", DataType.UINT8, np.zeros((1, 1001, 1000), np.uint8))),
+        FakeModel(Signature((TensorSpec("x", DataType.FP32, (-1,)),), (), batchable=True), []),
+    ],
+    ids=["no JSON form", "no text", "too large", "no row"],
+)
+def test_no_request_where_none_can_be_said(model: FakeModel) -> None:
+    assert example_request(model) is None
 
 
 @pytest.mark.parametrize(
