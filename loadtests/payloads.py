@@ -110,6 +110,42 @@ def describe(url: str, model: str, version: str = "", timeout_s: float = 10.0) -
     )
 
 
+def example(url: str, model: str, version: str = "", timeout_s: float = 10.0) -> dict[str, Array]:
+    """One row that ``model`` is known to take, by input, from the administrative port of a rapide server.
+
+    Raises OSError where nobody answers, or no row is known.
+    """
+    tail = f"/versions/{version}" if version else ""
+    with urllib.request.urlopen(f"{url}/v2/models/{model}{tail}/example", timeout=timeout_s) as answer:  # noqa: S310
+        tensors = json.load(answer)["inputs"]
+    return {each["name"]: _read(each) for each in tensors}
+
+
+def _read(tensor: Mapping[str, Any]) -> Array:
+    kind, shape = np.dtype(DTYPES[tensor["datatype"]]), tensor["shape"]
+    if kind.kind != "O":
+        return (
+            np.array([np.nan if value is None else value for value in tensor["data"]]).astype(kind).reshape(shape)
+        )
+    texts = np.empty(len(tensor["data"]), object)
+    texts[:] = [text.encode() for text in tensor["data"]]
+    return texts.reshape(shape)
+
+
+def repeated_payload(
+    model: str, version: str, inputs: Sequence[Input], rows: int, row: Mapping[str, Array]
+) -> Payload:
+    """``row`` as often as a request has rows (once for a model that takes no more). Raises ValueError without an
+    input's array."""
+    if missing := [spec.name for spec in inputs if spec.name not in row]:
+        raise ValueError(f"the example row has no input {missing[0]!r}")
+    arrays = [
+        np.repeat(row[spec.name], rows, axis=0) if spec.shape and spec.shape[0] < 0 else row[spec.name]
+        for spec in inputs
+    ]
+    return Payload(model, version, tuple(inputs), tuple(arrays))
+
+
 def describe_grpc(stub: Any, model: str, version: str = "", timeout_s: float = 10.0) -> tuple[Input, ...]:
     """The inputs of ``model``, asked over gRPC. Raises grpc.RpcError."""
     request = open_inference_pb2.ModelMetadataRequest(name=model, version=version)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
@@ -102,24 +103,29 @@ def _payloads(
     plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, count: int, most_bytes: int
 ) -> list[Payload]:
     """Up to ``count`` different payloads of ``rows`` rows, as many as fit into ``most_bytes``; at least one."""
-    name, version = plan.requests[model].model, plan.requests[model].version
+    name = plan.requests[model].model
     try:
-        made = (
-            payloads.recorded_payloads(name, version, inputs, rows, plan.rows_from[name])
-            if name in plan.rows_from
-            else payloads.random_payloads(name, version, inputs, rows, count=1)
-        )
+        made = _drawn(plan, model, inputs, rows, count)
         first = next(made)
-        size = max(1, sum(array.nbytes for array in first.arrays))
-        fitting = max(1, min(count, most_bytes // size))
-        if name in plan.rows_from:
-            return [first, *(next(made) for _ in range(fitting - 1))]
-        drawn = payloads.random_payloads(name, version, inputs, rows, count=fitting)
-        return [next(drawn) for _ in range(fitting)]
-    except (ValueError, OSError) as error:
+        size_bytes = max(1, sum(array.nbytes for array in first.arrays))
+        return [first, *itertools.islice(made, min(count, max(1, most_bytes // size_bytes)) - 1)]
+    except (ValueError, OSError, HTTPException) as error:
         raise ReplayError(
             f"no request can be made for {name!r}: {error}.", "Give rows with --rows-from."
         ) from None
+
+
+def _drawn(plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, count: int) -> Iterator[Payload]:
+    """The best payloads that there are: recorded rows, the server's example, random values."""
+    name, version = plan.requests[model].model, plan.requests[model].version
+    if name in plan.rows_from:
+        return payloads.recorded_payloads(name, version, inputs, rows, plan.rows_from[name])
+    if plan.examples_url:
+        row = payloads.example(plan.examples_url.rstrip("/"), name, version, min(ASKED_WITHIN_S, plan.timeout_s))
+        return iter([payloads.repeated_payload(name, version, inputs, rows, row)])
+    return (
+        next(payloads.random_payloads(name, version, inputs, rows, count=1, seed=seed)) for seed in range(count)
+    )
 
 
 def encode(plan: ReplayPlan, payload: Payload) -> Call:

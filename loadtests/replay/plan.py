@@ -58,7 +58,8 @@ class ReplayPlan:
     own (json for http). ``speed``: 2 plays twice as fast. ``connections``: over all processes; 0 for 16 (gRPC), or
     as many as are needed at once (HTTP, where a connection carries one request at a time). ``spin_us``: wake so
     much before a request is due and watch the clock. ``skip_idle_s``: longer pauses of all models together are cut
-    to this; 0 keeps them. ``rows_from``: by model, recorded rows (golden.npz) to send.
+    to this; 0 keeps them. ``rows_from``: by model, recorded rows (golden.npz) to send. ``examples_url``: the
+    administrative port of a rapide server, whose example row is sent of models that have no recorded rows.
     """
 
     url: str
@@ -71,6 +72,7 @@ class ReplayPlan:
     spin_us: float = 0.0
     skip_idle_s: float = 0.0
     rows_from: Mapping[str, Path] = field(default_factory=dict)
+    examples_url: str = ""
 
     @property
     def encoding(self) -> str:

@@ -75,6 +75,13 @@ def _what(group: argparse._ArgumentGroup) -> None:
         metavar="[MODEL=]FILE",
         help="recorded rows: golden.npz of a version, or an .npz with arrays named like the inputs",
     )
+    group.add_argument(
+        "--examples",
+        default="",
+        metavar="URL",
+        help="send the example row of a rapide server, known by its administrative port (http://host:8002), "
+        "instead of random values",
+    )
 
 
 def _how(group: argparse._ArgumentGroup) -> None:
@@ -164,6 +171,7 @@ def _plan(args: argparse.Namespace, profile: Profile) -> ReplayPlan:
         spin_us=args.spin,
         skip_idle_s=args.skip_idle,
         rows_from=_rows_from(args.rows_from, [each.model for each in requests]),
+        examples_url=args.examples,
     )
 
 

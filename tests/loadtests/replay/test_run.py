@@ -94,6 +94,18 @@ def test_requests_that_the_model_cannot_take_are_found_in_the_rehearsal(server: 
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "json"])
+def test_the_servers_example_is_sent_where_drawn_values_make_no_sense(server: Served, protocol: str) -> None:
+    requests = [ModelArrivals(name, "", steady(40, 0.5, rows=3)) for name in ("lookup", "mixed")]
+    found = replay(ReplayPlan(url_of(server, protocol), requests, examples_url=server.metrics_url))
+    assert found.counts() == {"OK": 40}, found.errors
+
+
+def test_examples_are_not_for_the_public(server: Served) -> None:
+    with pytest.raises(ReplayError, match=r"no request can be made for 'linear': HTTP Error 404"):
+        replay(plan(url_of(server, "grpc"), "linear", steady(10, 0.2), examples_url=server.http_url))
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "json"])
 def test_what_cannot_be_replayed_is_said_before_anything_runs(server: Served, protocol: str) -> None:
     url = url_of(server, protocol)
     with pytest.raises(ReplayError, match=r"there is no model 'nope' here\. Models here: "):
