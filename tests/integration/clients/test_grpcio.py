@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -108,6 +111,25 @@ async def test_no_call_is_lost_when_connections_age(ageing: Served) -> None:
             while await asyncio.to_thread(connections, ageing) < enough:
                 check(await stub(channel).ModelInfer(request(row(7)), timeout=30), row(7))
             is_enough.set()
+
+
+def test_no_call_of_threads_is_lost_when_connections_age(ageing: Served) -> None:
+    with grpc.insecure_channel(ageing.grpc, options=OWN_CONNECTION) as channel, ThreadPoolExecutor(8) as pool:
+        enough = connections(ageing) + 3
+        is_enough = threading.Event()
+
+        def caller(first: int) -> None:
+            for number in itertools.count(first):
+                check(stub(channel).ModelInfer(request(row(number)), timeout=30), row(number))
+                if is_enough.is_set():
+                    return
+
+        callers = [pool.submit(caller, first) for first in range(8)]
+        while connections(ageing) < enough and not any(one.done() for one in callers):
+            time.sleep(0.05)
+        is_enough.set()
+        for one in callers:
+            one.result(60)
 
 
 async def test_a_stream_outlives_the_age_of_its_connection(ageing: Served) -> None:

@@ -11,13 +11,15 @@ import grpc
 import pytest
 
 from tests import tools
-from tests.integration.clients.echo import request, row
+from tests.integration.clients.echo import connections, request, row
 from tests.serving import Served
 
 pytestmark = pytest.mark.integration
 SCRIPTS = Path(__file__).parent / "node"
 PROTO = Path(__file__).parents[3] / "proto" / "open_inference.proto"
 INSTALL_WITHIN_S = 90
+AGEING_S = "4.5"
+"""Connections are told to come again after a second or so."""
 
 
 def node(*arguments: str, folder: Path) -> None:
@@ -51,7 +53,24 @@ def test_grpc_js(lanes: Served, scripts: Path) -> None:
     node("grpc_js.js", lanes.grpc, str(PROTO), folder=scripts)
 
 
+def test_grpc_js_loses_no_call_when_connections_age(ageing: Served, scripts: Path) -> None:
+    before = connections(ageing)
+    node("grpc_js.js", ageing.grpc, str(PROTO), AGEING_S, folder=scripts)
+    assert connections(ageing) >= before + 3
+
+
 def test_http2(lanes: Served, tmp_path: Path) -> None:
+    node(str(SCRIPTS / "http2.js"), lanes.grpc, *call_files(lanes, tmp_path), folder=tmp_path)
+
+
+def test_http2_loses_no_call_when_connections_age(ageing: Served, tmp_path: Path) -> None:
+    before = connections(ageing)
+    node(str(SCRIPTS / "http2.js"), ageing.grpc, *call_files(ageing, tmp_path), AGEING_S, folder=tmp_path)
+    assert connections(ageing) >= before + 3
+
+
+def call_files(lanes: Served, tmp_path: Path) -> tuple[str, str]:
+    """Files with a request and its answer, as gRPC frames them."""
     message = request(row(1)).SerializeToString()
     with grpc.insecure_channel(lanes.grpc) as channel:
         call = channel.unary_unary(
@@ -60,4 +79,4 @@ def test_http2(lanes: Served, tmp_path: Path) -> None:
         answer = call(message, timeout=10)
     for name, octets in (("request", message), ("answer", answer)):
         (tmp_path / name).write_bytes(b"\0" + len(octets).to_bytes(4, "big") + octets)
-    node(str(SCRIPTS / "http2.js"), lanes.grpc, "request", "answer", folder=tmp_path)
+    return "request", "answer"

@@ -15,7 +15,7 @@ import tritonclient.http
 import tritonclient.http.aio
 
 from rapide.loadtests.bench.contestants import HOST
-from tests.integration.clients.echo import Array, large, row
+from tests.integration.clients.echo import Array, connections, large, row
 from tests.serving import Served
 
 pytestmark = pytest.mark.integration
@@ -71,6 +71,26 @@ def test_grpc(lanes: Served) -> None:
         for number in range(TIMES):
             check(client.infer("echo", [tensor(tritonclient.grpc, row(number))]), row(number))
         check(client.infer("echo", [tensor(tritonclient.grpc, large())]), large())
+
+
+def test_grpc_loses_no_call_when_connections_age(ageing: Served) -> None:
+    enough = connections(ageing) + 3
+    with tritonclient.grpc.InferenceServerClient(ageing.grpc) as client:
+        number = 0
+        while number % 100 or connections(ageing) < enough:
+            check(client.infer("echo", [tensor(tritonclient.grpc, row(number))]), row(number))
+            number += 1
+
+
+async def test_grpc_aio_loses_no_call_when_connections_age(ageing: Served) -> None:
+    enough = connections(ageing) + 3
+    async with tritonclient.grpc.aio.InferenceServerClient(ageing.grpc) as client:
+
+        async def ask(number: int) -> None:
+            check(await client.infer("echo", [tensor(tritonclient.grpc, row(number))]), row(number))
+
+        while await asyncio.to_thread(connections, ageing) < enough:
+            await asyncio.gather(*map(ask, range(100)))
 
 
 def test_grpc_stream(lanes: Served) -> None:

@@ -1,5 +1,6 @@
-// @grpc/grpc-js against the gRPC lane: node grpc_js.js HOST:PORT OPEN_INFERENCE_PROTO
-// Ends with code 0, or throws what was not as it should be.
+// @grpc/grpc-js against the gRPC lane: node grpc_js.js HOST:PORT OPEN_INFERENCE_PROTO [SECONDS]
+// Ends with code 0, or throws what was not as it should be. With SECONDS it only asks and asks for so long: the server
+// is expected to end the connections meanwhile.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -11,7 +12,7 @@ const IN_FLIGHT = 50;
 const STREAMED = 300;
 const LARGE_BYTES = 50 << 20;
 
-const [address, proto] = process.argv.slice(2);
+const [address, proto, seconds] = process.argv.slice(2);
 const services = grpc.loadPackageDefinition(loader.loadSync(proto, { keepCase: true, longs: Number }));
 const client = new services.inference.GRPCInferenceService(address, grpc.credentials.createInsecure(), {
   "grpc.max_receive_message_length": -1,
@@ -34,10 +35,10 @@ function infer(raw) {
   });
 }
 
-async function manyCalls() {
+async function manyCalls(goesOn = (asked) => asked < CALLS) {
   let next = 0;
   async function caller() {
-    while (next < CALLS) {
+    while (goesOn(next)) {
       const raw = row(next++);
       assert.deepEqual(await infer(raw), raw);
     }
@@ -67,6 +68,11 @@ async function errors() {
 }
 
 async function main() {
+  if (seconds) {
+    const until = Date.now() + 1000 * seconds;
+    await manyCalls(() => Date.now() < until);
+    return client.close();
+  }
   for (const test of [manyCalls, stream, largeMessage, errors]) await test();
   client.close();
 }
