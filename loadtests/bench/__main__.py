@@ -38,13 +38,16 @@ def main() -> int:
         PAGE.write_text(report.render(json.loads(arguments.render.read_text())))
         print(f"wrote {PAGE}")
         return 0
+
+    def keep(found: dict[str, Any]) -> None:
+        if arguments.json:
+            arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
     try:
-        results = run(_plan(arguments), _progress())
+        results = run(_plan(arguments), _progress(), keep)
     except (GeneratorFailed, NotReady, ValueError, OSError) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
     print(report.render(results))
     return 0
 
@@ -82,7 +85,7 @@ def _arguments() -> argparse.Namespace:
         "--rounds 2 · scripts/bench --json docs/benchmarks.json && scripts/bench --render docs/benchmarks.json",
     )
     parser.add_argument("--quick", action="store_true", help="one short round of one model: a minute")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results there, after each round")
     parser.add_argument(
         "--parts",
         nargs="+",

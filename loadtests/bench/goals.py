@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rapide.loadtests.bench.meter import disturbed
+
 Entry = Mapping[str, Any]
 LATE_SHARE = 0.25
 """A p99 counts only if the generator's own lateness stays below this share of it."""
+DOUBTFUL_SHARE = 0.5
+"""Figures decide nothing if more than this share of their measurements was disturbed or late."""
 AT_LEAST, AT_MOST = "≥", "≤"
 _HOLDS: Mapping[str, Callable[[float, float], bool]] = {AT_LEAST: operator.ge, AT_MOST: operator.le}
 
@@ -60,27 +64,23 @@ def goals(results: Mapping[str, Any], titles: Mapping[str, str]) -> list[Goal]:
 
 
 def _grpc(title: str, closed: _Table, opened: _Table) -> Iterator[Goal]:
-    names = ("rapide-grpc", "grpc-aio")
-    for in_flight, bound in ((32, 10), (64, 12)):
-        found = closed.ratios(*names, "requests_per_s", in_flight)
-        yield Goal(f"gRPC, {title}, requests/s at {in_flight} in flight", found, AT_LEAST, bound)
-    one = ("rapide-grpc-one", "grpc-aio-one")
-    found = closed.ratios(*one, "requests_per_s", 64)
-    yield Goal(f"gRPC, {title}, requests/s at 64 in flight on one connection", found, AT_LEAST, 12)
-    found = closed.ratios(*names, "mean_us", 1)
-    yield Goal(f"gRPC, {title}, mean latency at 1 in flight", found, AT_MOST, 0.55)
-    doubt = opened.lateness(*names)
-    found = opened.ratios(*names, "p99_us")
-    yield Goal(f"gRPC, {title}, p99 at a fixed arrival rate", found, AT_MOST, 0.5, doubt=doubt)
-    found = opened.ratios(*names, "p99_by_second_us")
-    yield Goal(f"gRPC, {title}, the same, median of each second's p99", found, AT_MOST, 0.5, doubt=doubt)
+    names, one = ("rapide-grpc", "grpc-aio"), ("rapide-grpc-one", "grpc-aio-one")
+    rate, mean = "requests_per_s", "mean_us"
+    yield closed.goal(f"gRPC, {title}, requests/s at 32 in flight", names, rate, AT_LEAST, 10, 32)
+    yield closed.goal(f"gRPC, {title}, requests/s at 64 in flight", names, rate, AT_LEAST, 12, 64)
+    yield closed.goal(f"gRPC, {title}, requests/s at 64 in flight on one connection", one, rate, AT_LEAST, 12, 64)
+    yield closed.goal(f"gRPC, {title}, mean latency at 1 in flight", names, mean, AT_MOST, 0.55, 1)
+    yield opened.goal(f"gRPC, {title}, p99 at a fixed arrival rate", names, "p99_us", AT_MOST, 0.5)
+    seconds = f"gRPC, {title}, the same, median of each second's p99"
+    yield opened.goal(seconds, names, "p99_by_second_us", AT_MOST, 0.5)
 
 
 def _http(title: str, closed: _Table) -> Iterator[Goal]:
-    found = closed.ratios("rapide-json", "starlette", "requests_per_s", 8)
-    yield Goal(f"HTTP JSON, {title}, requests/s at 8 in flight", found, AT_LEAST, 3)
-    found = closed.ratios("rapide-binary", "rapide-json", "requests_per_s", 8)
-    yield Goal(f"HTTP binary against JSON, {title}, requests/s at 8 in flight", found, AT_LEAST, 1)
+    rate = "requests_per_s"
+    json, binary = ("rapide-json", "starlette"), ("rapide-binary", "rapide-json")
+    yield closed.goal(f"HTTP JSON, {title}, requests/s at 8 in flight", json, rate, AT_LEAST, 3, 8)
+    what = f"HTTP binary against JSON, {title}, requests/s at 8 in flight"
+    yield closed.goal(what, binary, rate, AT_LEAST, 1, 8)
 
 
 def _larger(title: str, entries: Sequence[Entry]) -> Iterator[Goal]:
@@ -92,6 +92,7 @@ def _larger(title: str, entries: Sequence[Entry]) -> Iterator[Goal]:
             _divided(served, alone),
             AT_LEAST,
             0.95,
+            doubt=_doubt([entry for entry in entries if entry["how"] in ("bare", how)]),
         )
 
 
@@ -104,7 +105,7 @@ def _workers(entries: Sequence[Entry], titles: Mapping[str, str]) -> Iterator[Go
     one = _by_round([entry for entry in mine if entry["workers"] == 1], "requests_per_s")
     two = _by_round([entry for entry in mine if entry["workers"] == 2], "requests_per_s")
     what = f"two workers on two cores against one, {titles.get(model, model)}, requests/s"
-    yield Goal(what, _divided(two, one), AT_LEAST, 1.8)
+    yield Goal(what, _divided(two, one), AT_LEAST, 1.8, doubt=_doubt(mine))
 
 
 def _crowd(found: Entry) -> Iterator[Goal]:
@@ -124,22 +125,40 @@ class _Table:
     def __init__(self, entries: Sequence[Entry], model: str) -> None:
         self._entries = [entry for entry in entries if entry["model"] == model]
 
-    def ratios(self, mine: str, base: str, figure: str, in_flight: int | None = None) -> tuple[float, ...]:
-        return _divided(self._values(mine, figure, in_flight), self._values(base, figure, in_flight))
+    def goal(
+        self,
+        what: str,
+        names: tuple[str, str],
+        figure: str,
+        relation: str,
+        bound: float,
+        in_flight: int | None = None,
+    ) -> Goal:
+        """The first of two contestants over the second."""
+        mine, base = (self._values(name, figure, in_flight) for name in names)
+        return Goal(what, _divided(mine, base), relation, bound, doubt=self.doubt(*names, in_flight=in_flight))
 
-    def lateness(self, *names: str) -> str:
-        """Why a p99 is the generator's own, if it is."""
-        rows = [entry for entry in self._entries if entry["contestant"] in names]
-        late = [entry for entry in rows if entry["late_p99_us"] > LATE_SHARE * entry["p99_us"]]
-        return f"the generator was late in {len(late)} of {len(rows)} loops" if len(late) * 4 > len(rows) else ""
+    def doubt(self, *names: str, in_flight: int | None = None) -> str:
+        """Why figures are not the server's, if they are not: others were at work, or the generator itself."""
+        rows = [row for name in names for row in self._rows(name, in_flight)]
+        late = [row for row in rows if row.get("late_p99_us", 0.0) > LATE_SHARE * row.get("p99_us", 0.0)]
+        return _doubt(rows) or _said("the generator was late", late, rows)
 
     def _values(self, name: str, figure: str, in_flight: int | None) -> dict[int, float]:
-        mine = [
-            entry
-            for entry in self._entries
-            if entry["contestant"] == name and entry.get("in_flight") in (None, in_flight)
-        ]
-        return _by_round(mine, figure)
+        return _by_round(self._rows(name, in_flight), figure)
+
+    def _rows(self, name: str, in_flight: int | None) -> list[Entry]:
+        mine = (entry for entry in self._entries if entry["contestant"] == name)
+        return [entry for entry in mine if entry.get("in_flight") in (None, in_flight)]
+
+
+def _doubt(rows: Sequence[Entry]) -> str:
+    return _said("others were at work", [row for row in rows if disturbed(row)], rows)
+
+
+def _said(why: str, bad: Sequence[Entry], rows: Sequence[Entry]) -> str:
+    """``why``, if it was so in too many of the measurements."""
+    return f"{why} in {len(bad)} of {len(rows)} measurements" if len(bad) > DOUBTFUL_SHARE * len(rows) else ""
 
 
 def _by_round(entries: Sequence[Entry], figure: str) -> dict[int, float]:

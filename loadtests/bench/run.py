@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,37 +30,36 @@ WITH_LARGER = {"larger", "workers"}
 ROUND_PARTS = ("closed", "open", "larger", "workers")
 
 
-def run(plan: Plan, say: Say) -> dict[str, Any]:
-    """Measures by ``plan``; ``say`` is told what is going on.
+def run(plan: Plan, say: Say, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Measures by ``plan``; ``say`` is told what is going on, ``keep`` gets the results as far as they are, after
+    each round.
 
-    Raises NotReady, GeneratorFailed or ValueError; what was found until then is lost.
+    Raises NotReady, GeneratorFailed or ValueError.
     """
     begun_s = time.monotonic()
     say("looking at the machine")
     where = machine.describe()
-    is_pinned = processes.pin_generator()
-    with tempfile.TemporaryDirectory() as name:
-        stage = _stage(Path(name), plan, say)
-        found = _before(stage, plan, say)
-        with started(stage, with_larger=bool(WITH_LARGER & set(plan.parts))):
-            found |= _rounds(stage, plan, found["curves"], begun_s, say)
-            found["memory_after_load"] = {
-                server.name: _memory(stage.running[server.name].process) for server in SERVERS
-            }
-    return {
+    results: dict[str, Any] = {
         "schema": SCHEMA,
         "quick": plan.quick,
         "machine": where,
         "versions": machine.versions(),
         "method": {
-            "pinned": is_pinned,
+            "pinned": processes.pin_generator(),
             "generators": {protocol: generators.name_for(protocol) for protocol in ("grpc", "http")},
             "most_connections": contestants.MOST_CONNECTIONS,
             **dataclasses.asdict(plan),
         },
-        "took_s": time.monotonic() - begun_s,
-        **found,
     }
+    with tempfile.TemporaryDirectory() as name:
+        stage = _stage(Path(name), plan, say)
+        results |= _before(stage, plan, say)
+        with started(stage, with_larger=bool(WITH_LARGER & set(plan.parts))):
+            for rounds in _rounds(stage, plan, results["curves"], begun_s, say):
+                memory = {server.name: _memory(stage.running[server.name].process) for server in SERVERS}
+                results |= {"took_s": time.monotonic() - begun_s, "memory_after_load": memory, **rounds}
+                keep(results)
+    return results
 
 
 def _stage(folder: Path, plan: Plan, say: Say) -> Stage:
@@ -110,8 +109,8 @@ def _before(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
 
 def _rounds(
     stage: Stage, plan: Plan, curves: Mapping[str, Mapping[str, Mapping[str, float]]], begun_s: float, say: Say
-) -> dict[str, Any]:
-    """As many rounds as the plan has and its limit allows; at least one."""
+) -> Iterator[dict[str, Any]]:
+    """As many rounds as the plan has and its limit allows, at least one; after each, all that was found so far."""
     checked = stage.everybody(plan.workloads) if "closed" in plan.parts else []
     best = {model: parts.best_rows(curve) for model, curve in curves.items()}
     found: dict[str, list[Entry]] = {part: [] for part in ROUND_PARTS}
@@ -135,7 +134,7 @@ def _rounds(
             say("one worker and two")
             found["workers"] += parts.two_workers(stage, plan, number)
         took_s.append(time.monotonic() - round_began_s)
-    return {"rounds": len(took_s), **found}
+        yield {"rounds": number, **found}
 
 
 def _start(model: Path, folder: Path) -> dict[str, Any]:

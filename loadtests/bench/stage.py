@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rapide.loadtests.bench import contestants, generators, workloads
 from rapide.loadtests.bench.contestants import CONTESTANTS, SERVERS, Contestant, Ports, Server, Target
-from rapide.loadtests.bench.generators import Load
+from rapide.loadtests.bench.generators import GeneratorFailed, Load
 from rapide.loadtests.bench.meter import Meter
 from rapide.loadtests.bench.processes import GENERATOR_CORE, SERVER_CORE, ServerProcess, pinned
 from rapide.loadtests.payloads import Payload
@@ -46,8 +46,17 @@ class Checked:
     answer_bytes: int
 
     def closed_loop(self, load: Load, warm_up_s: float) -> dict[str, float]:
-        """Requests per second, mean latency, and what they cost, after a warm-up."""
-        generators.measure(self.target, Load(load.in_flight, warm_up_s, load.connections), self.answer_bytes)
+        """Requests per second, mean latency, and what they cost, after a warm-up.
+
+        Raises GeneratorFailed if it fails twice: a long run should not end for one lost connection.
+        """
+        try:
+            return self._closed_loop(load, warm_up_s)
+        except GeneratorFailed:
+            return self._closed_loop(load, warm_up_s)
+
+    def _closed_loop(self, load: Load, warm_up_s: float) -> dict[str, float]:
+        generators.measure(self.target, dataclasses.replace(load, duration_s=warm_up_s), self.answer_bytes)
         with Meter(self.server) as meter:
             rate = generators.measure(self.target, load, self.answer_bytes)
         return {

@@ -23,6 +23,8 @@ FEATURES = 20
 SEED = 20
 HIDDEN = (2048, 2048, 2048, 2048)
 """Some 13 million weights: about 2 ms for one row on one core of the machines that this was written on."""
+SEQUENCE = 32
+"""The size of every dimension, other than the rows, that a user's model leaves open."""
 _DATATYPES = {
     "tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(int32)": "INT32", "tensor(int64)": "INT64",
     "tensor(bool)": "BOOL", "tensor(string)": "BYTES",
@@ -134,7 +136,8 @@ def payload(model: Path, rows: int) -> Payload:
     for spec in models.session(model).get_inputs():
         if spec.type not in _DATATYPES:
             raise ValueError(f"{model}: input {spec.name!r} is {spec.type}; can draw {', '.join(_DATATYPES)}")
-        shape = tuple(size if isinstance(size, int) else -1 for size in spec.shape)
+        first, *others = (size if isinstance(size, int) else None for size in spec.shape)
+        shape = (-1 if first is None else first, *(SEQUENCE if size is None else size for size in others))
         inputs.append(Input(spec.name, _DATATYPES[spec.type], shape))
     return next(random_payloads(model.stem, "", inputs, rows, count=1, seed=SEED))
 

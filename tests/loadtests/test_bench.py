@@ -197,7 +197,7 @@ def test_a_late_generator_decides_nothing() -> None:
         entry["late_p99_us"] = 150.0
     lines = goals(found, {"logistic-regression": "LR"})
     (line,) = [each for each in lines if each.what == "gRPC, LR, p99 at a fixed arrival rate"]
-    assert line.verdict == "undecided: the generator was late in 8 of 8 loops"
+    assert line.verdict == "undecided: the generator was late in 8 of 8 measurements"
 
 
 def test_what_was_not_measured_is_no_goal_met() -> None:
@@ -217,6 +217,11 @@ def test_a_busy_machine_is_said_at_the_top() -> None:
     top = report.render(found).split("## Goals")[0]
     assert "The machine was busy" in top
     assert "others took at most 40% of a core" in top
+    verdicts = {line.what: line.verdict for line in goals(found, {"logistic-regression": "LR", "mlp": "MLP"})}
+    assert (
+        verdicts["gRPC, LR, requests/s at 32 in flight"] == "undecided: others were at work in 4 of 4 measurements"
+    )
+    assert verdicts["two workers on two cores against one, MLP, requests/s"] == "met"
 
 
 def test_a_short_run_says_so() -> None:
