@@ -43,7 +43,10 @@ class Profile:
         try:
             data = Path(path).read_bytes()
         except OSError as error:
-            raise ProfileError(f"{path}: cannot be read: {error.strerror or error}") from error
+            raise ProfileError(
+                f"{path}: cannot be read: {error.strerror or error}",
+                hint="Name a server (http://localhost:8000) or what `rapide profile URL --save FILE` wrote.",
+            ) from error
         return cls.from_bytes(data, str(path))
 
     @classmethod

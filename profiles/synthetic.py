@@ -110,7 +110,9 @@ def _burst(rate_per_s: float, duration_s: float, random: np.random.Generator) ->
     quiet_rate = rate_per_s * (1 - _BURST_SHARE * _BURST_FACTOR) / (1 - _BURST_SHARE)
     rates = np.tile((quiet_rate, rate_per_s * _BURST_FACTOR), cycles)
     edges = np.minimum(edges, duration_s)
-    counts = random.poisson(rates * np.diff(edges))
+    expected = rates * np.diff(edges)
+    # In a short time there are few bursts, by chance too few or too many: the mean rate holds all the same.
+    counts = random.poisson(expected * (rate_per_s * duration_s / expected.sum()))
     starts, widths = np.repeat(edges[:-1], counts), np.repeat(np.diff(edges), counts)
     return np.sort(starts + random.uniform(0.0, 1.0, len(starts)) * widths)
 

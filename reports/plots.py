@@ -21,6 +21,7 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     "dashed": {"linestyle": (0, (4, 2.5))},
 }
 _SHARES: Final = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
+_FEW_DECADES: Final = 100.0
 _MOST_LETTERS: Final = 80
 """With more letters than this, the labels of bars are turned to stay readable."""
 
@@ -122,8 +123,17 @@ def _scale(axes: Any, log_x: bool, log_y: bool) -> None:
     for axis, is_log, set_scale in ((axes.xaxis, log_x, axes.set_xscale), (axes.yaxis, log_y, axes.set_yscale)):
         if is_log and np.isfinite(axis.get_minpos()):  # a logarithmic axis must have something to show
             set_scale("log")
+            _mark_decades(axis)
         axis.set_major_formatter(lambda value, _place: short(value))
         axis.set_minor_formatter(lambda _value, _place: "")
+
+
+def _mark_decades(axis: Any) -> None:
+    """Ticks at 1, 2 and 5 where fewer than two decades are shown, which have one tick or none otherwise."""
+    low, high = axis.get_view_interval()
+    if low > 0 and high / low < _FEW_DECADES:
+        marks = [step * 10.0**power for power in range(-12, 13) for step in (1, 2, 5)]
+        axis.set_ticks([mark for mark in marks if low <= mark <= high])
 
 
 def short(value: float) -> str:

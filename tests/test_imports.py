@@ -49,7 +49,7 @@ RULES = (
     Rule(
         "rapide.profiles",
         "a profile is read where no server runs",
-        only=(f"{SERVER}.errors", f"{SERVER}.telemetry.bins"),
+        only=(f"{SERVER}.errors", f"{SERVER}.telemetry.bins", f"{SERVER}.telemetry.drift"),
         never=HEAVY[1:],
     ),
     Rule(

@@ -32,6 +32,7 @@ COMMANDS = {
     "which": "show which version answered at a given time",
     "predict": "ask a running server for predictions",
     "replay": "play a usage profile at a running server",
+    "profile": "save, show, merge, make and compare usage profiles",
     "check": "show what this machine offers and what a server would choose",
 }
 """Command → what it does. Its module ``rapide.cli.<command>`` has ``register(subparsers)``, which adds its parser,

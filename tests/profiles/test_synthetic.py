@@ -30,7 +30,7 @@ def test_diurnal_follows_the_day() -> None:
 
 def test_burst() -> None:
     arrivals = synthetic_arrivals("burst", rate_per_s=100, duration_s=400, seed=1)
-    assert arrivals.count == pytest.approx(40_000, rel=0.25)
+    assert arrivals.count == pytest.approx(40_000, rel=0.02)
     counts = np.bincount(arrivals.instants_s.astype(np.int64), minlength=400)
     assert counts.max() > 4 * counts.mean()
     assert np.median(counts) < 0.75 * counts.mean()
