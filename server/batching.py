@@ -221,11 +221,19 @@ class BatchQueue(Generic[E]):
         most = 1 if key is None else self._policy.max_batch_rows
         entries: list[E] = []
         rows = 0
-        for entry in group.entries:
-            rows += entry.rows or 1
-            if rows > most and entries:
-                break
-            entries.append(entry)
+        if group.rows <= most:
+            entries, rows = list(group.entries), group.rows
+            self._remove_group(key, group)
+        else:
+            for entry in group.entries:
+                rows += entry.rows or 1
+                if rows > most and entries:
+                    break
+                entries.append(entry)
+            for entry in entries:
+                self._remove(entry)
+            if self._delay_s:
+                group.due_s = min(map(self._due_s, group.entries), default=math.inf)
         reason = Reason.READY
         if key is None:
             reason = Reason.ALONE
@@ -234,10 +242,7 @@ class BatchQueue(Generic[E]):
         elif self._delay_s:
             reason = Reason.DELAY
         for entry in entries:
-            self._remove(entry)
             entry.state = TAKEN
-        if self._delay_s:
-            group.due_s = min(map(self._due_s, group.entries), default=math.inf)
         return Batch(entries, reason)
 
     def _remove(self, entry: E) -> None:
@@ -250,6 +255,18 @@ class BatchQueue(Generic[E]):
         self.queued_bytes -= entry.size_bytes
         if not group.entries:
             del self._groups[entry.key]
+
+    def _remove_group(self, key: Hashable, group: _Group[E]) -> None:
+        """As ``_remove`` of all that ``group`` has; where it is the only one, without looking at each."""
+        del self._groups[key]
+        if not self._groups:
+            self._waiting.clear()
+            self.queued_rows = self.queued_bytes = 0
+            return
+        for entry in group.entries:
+            del self._waiting[entry]
+            self.queued_bytes -= entry.size_bytes
+        self.queued_rows -= group.rows
 
     def _is_ready(self, key: Hashable, now_s: float) -> bool:
         group = self._groups[key]

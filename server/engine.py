@@ -23,7 +23,7 @@ from concurrent.futures import Executor
 from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue, Reason
 from rapide.server.dispatch import RunTimes
 from rapide.server.errors import DeadlineExceeded, Internal, QueueFull, RapideError, Unavailable
-from rapide.server.merging import measure_of
+from rapide.server.merging import Inputs, measure_of
 from rapide.server.runs import Answer, BatchRecorder, Done, Outcome, Run, RunnableModel, Runner, Ticket
 from rapide.server.tensors import Array
 
@@ -72,8 +72,8 @@ class Engine:
 
     # The hot path: submit … end of the tick → _drain → run → _claim → _deliver.
 
-    def submit(self, arrays: list[Array], deadline_s: float, done: Done) -> Ticket:
-        """Queues a request whose ``arrays`` were checked against the signature (``tensors.bind``).
+    def submit(self, inputs: Inputs, deadline_s: float, done: Done) -> Ticket:
+        """Queues a request whose ``inputs`` were checked against the signature (``tensors.bind``).
 
         ``done`` gets its Answer or RapideError later, on the loop. ``deadline_s`` is an instant of the clock.
         Raises QueueFull, TooLarge, Unavailable.
@@ -81,8 +81,8 @@ class Engine:
         if self._is_closing:
             raise Unavailable(f"{self._title} is being unloaded")
         now_s = self._clock()
-        rows, key, size_bytes = self._measure(arrays)
-        ticket = Ticket(rows, key, deadline_s, now_s, size_bytes, arrays, done, self)
+        rows, key, size_bytes = self._measure(inputs)
+        ticket = Ticket(rows, key, deadline_s, now_s, size_bytes, inputs, done, self)
         try:
             self._queue.put(ticket)
         except QueueFull as error:
@@ -155,7 +155,7 @@ class Engine:
 
     def _run_inline(self, batch: Batch[Ticket]) -> None:
         begun_s = self._clock()
-        runs = self._runner.execute(batch, [ticket.arrays for ticket in batch.entries])
+        runs = self._runner.execute(batch, [ticket.inputs for ticket in batch.entries])
         ended_s = self._clock()
         self._learn(runs, ended_s - begun_s)
         self._answer(runs, self._claim(runs))
@@ -165,14 +165,14 @@ class Engine:
         self._free -= 1
         self._on_threads.add(batch)
         try:
-            self._executor.submit(self._work, batch, [ticket.arrays for ticket in batch.entries])
+            self._executor.submit(self._work, batch, [ticket.inputs for ticket in batch.entries])
         except RuntimeError:
             _log.exception("no thread for %s", self._title)
             self._free += 1
             self._on_threads.remove(batch)
             self._refuse(batch.entries, lambda _: Unavailable(f"{self._title} cannot run: the server is stopping"))
 
-    def _work(self, batch: Batch[Ticket], parts: list[list[Array]]) -> None:
+    def _work(self, batch: Batch[Ticket], parts: list[Inputs]) -> None:
         """On a thread. Dispatch learns from its processor time: waiting for the GIL says nothing of the model."""
         begun_s = time.thread_time()
         runs = self._runner.execute(batch, parts)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rapide.server.batching import FINISHED, Batch, Entry, Reason
 from rapide.server.errors import Internal, RapideError
-from rapide.server.merging import check_rows, join
+from rapide.server.merging import Inputs, Joiner, check_rows
 from rapide.server.signature import Signature
 from rapide.server.tensors import Array
 
@@ -116,9 +116,9 @@ class Canceller(Protocol):
 
 
 class Ticket(Entry):
-    """A submitted request: what the queue sees, its arrays, and whom to tell."""
+    """A submitted request: what the queue sees, its inputs, and whom to tell."""
 
-    __slots__ = ("arrays", "done", "engine")
+    __slots__ = ("done", "engine", "inputs")
 
     def __init__(
         self,
@@ -127,12 +127,12 @@ class Ticket(Entry):
         deadline_s: float,
         arrived_s: float,
         size_bytes: int,
-        arrays: list[Array],
+        inputs: Inputs,
         done: Done,
         engine: Canceller,
     ) -> None:
         super().__init__(rows, key, deadline_s, arrived_s, size_bytes)
-        self.arrays = arrays
+        self.inputs = inputs
         self.done = done
         self.engine = engine
 
@@ -144,7 +144,7 @@ class Ticket(Entry):
         """Marks it as finished, lets go of what it holds, and gives the callback, to be called once."""
         done = self.done
         self.state = FINISHED
-        self.arrays = []
+        self.inputs = []
         self.done = _nobody
         return done
 
@@ -154,11 +154,12 @@ class Runner:
 
     def __init__(self, model: RunnableModel, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._model = model
+        self._joiner = Joiner(model.signature)
         self._title = title
         self._clock = clock
 
-    def execute(self, batch: Batch[Ticket], parts: list[list[Array]]) -> list[Run]:
-        """Runs ``batch`` on ``parts`` (its tickets' arrays), or where that fails its requests one by one.
+    def execute(self, batch: Batch[Ticket], parts: list[Inputs]) -> list[Run]:
+        """Runs ``batch`` on ``parts`` (its tickets' inputs), or where that fails its requests one by one.
 
         Alone, a poisonous request harms nobody. Requests that were finished meanwhile, or are too late by then,
         are left out.
@@ -167,18 +168,17 @@ class Runner:
         if whole.error is None or len(parts) == 1:
             return [whole]
         return [
-            self._run([ticket], [arrays], ticket.rows, Reason.RETRY)
-            for ticket, arrays in zip(batch.entries, parts, strict=True)
+            self._run([ticket], [inputs], ticket.rows, Reason.RETRY)
+            for ticket, inputs in zip(batch.entries, parts, strict=True)
             if ticket.state is not FINISHED and ticket.deadline_s > self._clock()
         ]
 
-    def _run(self, tickets: list[Ticket], parts: list[list[Array]], rows: int, reason: Reason) -> Run:
+    def _run(self, tickets: list[Ticket], parts: list[Inputs], rows: int, reason: Reason) -> Run:
         run = Run(tickets, rows, reason, self._clock())
         joined_s = run.started_s
         try:
-            arrays = parts[0]
+            arrays = self._joiner.arrays(parts)
             if len(parts) > 1:
-                arrays = join(parts)
                 joined_s = self._clock()
             run.outputs = self._model.run(arrays)
             if len(parts) > 1:

@@ -49,6 +49,7 @@ class RawTensor:
     """Where one tensor stands behind the frame, and what it is."""
 
     offset: int
+    size_bytes: int
     count: int
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
@@ -67,6 +68,7 @@ class InferTemplate:
         "_head_bytes",
         "_tail_bytes",
         "request",
+        "rows",
         "size",
         "tensors",
     )
@@ -86,6 +88,8 @@ class InferTemplate:
         """What such requests say, but for id and tensors."""
         self.size = len(head) + len(frame) + tail_bytes
         """Bytes of a message without an id."""
+        shape = request.inputs[0].array.shape
+        self.rows = shape[0] if shape else 1
 
     @property
     def head(self) -> bytes:
@@ -113,6 +117,13 @@ class InferTemplate:
             if not buffer.startswith(gap, position + offset):
                 return None
         return request_id, position
+
+    def raw(self, buffer: bytes, position: int) -> list[bytes]:
+        """The tensors' bytes, copied, in the order of the request's inputs."""
+        return [
+            buffer[position + tensor.offset : position + tensor.offset + tensor.size_bytes]
+            for tensor in self.tensors
+        ]
 
     def arrays(self, buffer: bytes, position: int) -> list[Array]:
         """The tensors, as views on ``buffer`` where they are aligned, in the order of the request's inputs."""
@@ -158,7 +169,14 @@ def learn(raw: bytes, message: pb.ModelInferRequest, request: InferRequest) -> I
             offset += len(gap)
         dtype = NUMPY_DTYPES[tensor.datatype]
         tensors.append(
-            RawTensor(offset, math.prod(tensor.array.shape), dtype, tensor.array.shape, dtype.itemsize > 1)
+            RawTensor(
+                offset,
+                len(contents[index]),
+                math.prod(tensor.array.shape),
+                dtype,
+                tensor.array.shape,
+                dtype.itemsize > 1,
+            )
         )
         offset += len(contents[index])
         # What is remembered of the request must not keep its tensors: an array of the shape without any memory.

@@ -38,6 +38,20 @@ def request_id(given: str, ids: Ids) -> str:
     return (given and accepted_id(given)) or ids()
 
 
+def begin_call(
+    protocol: str, headers: Mapping[str, str], ids: Ids, now_s: float, remaining_s: float | None = None
+) -> CallContext:
+    """The context of a call with these headers (lower-case names) that begins now; ``now_s`` is monotonic.
+
+    ``remaining_s``: how long the caller waits, None where it did not say.
+    """
+    context = CallContext(protocol, request_id(headers.get(REQUEST_ID, ""), ids), now_s)
+    if remaining_s is not None:
+        context.deadline_s = now_s + remaining_s
+    read_headers(context, headers)
+    return context
+
+
 def read_headers(context: CallContext, headers: Mapping[str, str]) -> None:
     """Fills what routing and tracing read; ``headers`` has lower-case names."""
     context.traceparent = headers.get(TRACEPARENT, "")

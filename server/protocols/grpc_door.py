@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from rapide.server.context import CallContext
 from rapide.server.errors import RapideError
-from rapide.server.protocols.callers import REQUEST_ID, Ids, read_headers, request_id
+from rapide.server.protocols.callers import Ids, begin_call
 from rapide.server.protocols.grpc_call import BothStream, Procedure, ServerStream, Unary, parse
 from rapide.server.protocols.grpc_details import details
 from rapide.server.protocols.status import OK, refused, retry_after_s, status_of, text_of
@@ -47,16 +47,11 @@ class GrpcDoor:
 
     def __init__(self, service: InferenceService, ids: Ids) -> None:
         self._service = service
-        self._ids = ids
+        self.ids = ids
 
     def context(self, metadata: Mapping[str, str], remaining_s: float | None) -> CallContext:
         """The context of a call that begins now; ``remaining_s`` is what ``grpc-timeout`` leaves."""
-        now_s = time.monotonic()
-        context = CallContext("grpc", request_id(metadata.get(REQUEST_ID, ""), self._ids), now_s)
-        if remaining_s is not None:
-            context.deadline_s = now_s + remaining_s
-        read_headers(context, metadata)
-        return context
+        return begin_call("grpc", metadata, self.ids, time.monotonic(), remaining_s)
 
     async def unary(self, procedure: Procedure, context: CallContext, raw: bytes) -> bytes:
         """One message for one message."""

@@ -15,14 +15,7 @@ import orjson
 from rapide.server.context import CallContext
 from rapide.server.errors import RapideError
 from rapide.server.protocols import http_bodies
-from rapide.server.protocols.callers import (
-    REQUEST_ID,
-    Ids,
-    answer_headers,
-    read_headers,
-    read_timeout,
-    request_id,
-)
+from rapide.server.protocols.callers import Ids, answer_headers, begin_call, read_timeout
 from rapide.server.protocols.http_call import Cancel, HttpCall, HttpReply, Route
 from rapide.server.protocols.status import OK, refused, retry_after_s, status_of, text_of
 from rapide.server.service import InferenceService
@@ -44,9 +37,7 @@ class HttpDoor:
 
     def context(self, headers: Mapping[str, str]) -> CallContext:
         """The context of the call that has these headers (lower-case names) and begins now."""
-        context = CallContext("http", request_id(headers.get(REQUEST_ID, ""), self._ids), time.monotonic())
-        read_headers(context, headers)
-        return context
+        return begin_call("http", headers, self._ids, time.monotonic())
 
     async def answer(
         self,

@@ -329,7 +329,7 @@ class TestCancel:
         gone = bench.submit("gone", rows_of(1))
         bench.submit("stays", rows_of(2))
         assert gone.cancel()
-        assert gone.arrays == []
+        assert gone.inputs == []
         bench.loop.tick()
         assert bench.told == {"stays": [4]}
         assert bench.model.batches == [[2]]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rapide.server.errors import Internal
-from rapide.server.merging import check_rows, join, measure_of
+from rapide.server.merging import Inputs, Joiner, PackedRows, check_rows, join, measure_of, packs
 from rapide.server.signature import DataType, Signature, TensorSpec
 from rapide.server.tensors import Array
 
@@ -60,3 +62,40 @@ def test_an_output_that_lost_or_gained_rows_is_refused(shape: tuple[int, ...]) -
     check_rows(zeros((3,), (3, 2)), 3)
     with pytest.raises(Internal, match="3 rows went in together"):
         check_rows(zeros((3,), shape), 3)
+
+
+ROWS = signature((-1, 3), (-1,))
+
+
+def inputs_of(rows: int, first: float, *, packed: bool) -> Inputs:
+    matrix = np.arange(first, first + rows * 3, dtype=np.float32).reshape(rows, 3)
+    vector = np.arange(first, first + rows, dtype=np.float32)
+    return PackedRows([matrix.tobytes(), vector.tobytes()], rows) if packed else [matrix, vector]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6))
+def test_packed_rows_mean_what_arrays_mean(sizes: list[tuple[int, bool]]) -> None:
+    """However the requests of a batch came, the run gets the same rows in the same order, and they weigh the
+    same."""
+    mixed = [inputs_of(rows, 10.0 * place, packed=packed) for place, (rows, packed) in enumerate(sizes)]
+    plain = [inputs_of(rows, 10.0 * place, packed=False) for place, (rows, _) in enumerate(sizes)]
+    for got, want in zip(Joiner(ROWS).arrays(mixed), Joiner(ROWS).arrays(plain), strict=True):
+        np.testing.assert_array_equal(got, want)
+        assert (got.dtype, got.shape) == (want.dtype, want.shape)
+        assert got.flags.c_contiguous
+        assert got.flags.aligned
+    measure = measure_of(ROWS)
+    assert [measure(part) for part in mixed] == [measure(part) for part in plain]
+
+
+@pytest.mark.parametrize(
+    ("specs", "may"),
+    [
+        (ROWS, True),
+        (signature((-1, -1)), False),
+        (signature((-1, 3), datatype=DataType.BYTES), False),
+        (signature((-1, 3), batchable=False), False),
+    ],
+)
+def test_only_rows_of_one_size_are_packed(specs: Signature, may: bool) -> None:
+    assert packs(specs) is may

@@ -21,8 +21,8 @@ from rapide.server.codecs import oip_protobuf
 from rapide.server.codecs.infer_template import AnswerTemplate, InferTemplate, learn
 from rapide.server.context import AnsweredBy, CallContext
 from rapide.server.errors import Internal, RapideError
-from rapide.server.protocols.callers import REQUEST_ID
-from rapide.server.protocols.grpc_door import GrpcDoor
+from rapide.server.merging import Inputs, PackedRows, packs
+from rapide.server.protocols.callers import REQUEST_ID, Ids, begin_call
 from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, PREFIX
 from rapide.server.protocols.grpc_lane.head import CallHead
 from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK
@@ -45,6 +45,9 @@ in another order each time must not make the others' look-ups long."""
 MAX_REFUSALS = 3
 """How often a message of one size may turn out to have no pattern before the size is no longer looked at."""
 
+MAX_PACKED_BYTES = 64 * 1024
+"""Larger tensors are not copied out of what was received, but looked at as arrays where they stand."""
+
 _REQUEST_ID_NAME = b"\x00" + bytes((len(REQUEST_ID),)) + REQUEST_ID.encode()
 """A literal header field without indexing, up to its value (RFC 7541, 6.2.2)."""
 _MAX_PLAIN_LENGTH = 126
@@ -54,14 +57,15 @@ _ENCODING = "protobuf-raw"
 class _Plan:
     """How one version answers requests of one pattern."""
 
-    __slots__ = ("_heads", "_raw", "_run", "_shapes", "answer", "finite", "indexes", "version")
+    __slots__ = ("_heads", "_packs", "_raw", "_run", "_shapes", "answer", "finite", "indexes", "version")
 
-    def __init__(self, version: LoadedVersion, indexes: Sequence[int]) -> None:
+    def __init__(self, version: LoadedVersion, template: InferTemplate, indexes: Sequence[int]) -> None:
         specs = [version.model.signature.outputs[index] for index in indexes]
         self.version = version
         self.indexes = tuple(indexes)
         self.finite = [index for index, spec in enumerate(version.model.signature.inputs) if spec.finite]
         """Inputs in which every request is searched for NaN."""
+        self._packs = not self.finite and template.size <= MAX_PACKED_BYTES and packs(version.model.signature)
         self._shapes = [(NUMPY_DTYPES[spec.datatype], spec.shape[1:]) for spec in specs]
         self.answer = AnswerTemplate(
             version.model.name,
@@ -72,6 +76,15 @@ class _Plan:
         self._heads: dict[AnsweredBy, bytes] = {}
         self._run: Run | None = None
         self._raw: list[tuple[bytes, int]] = []
+
+    def inputs(self, template: InferTemplate, buffer: bytes, position: int) -> Inputs | None:
+        """What the engine is given; None where the general way has to say what is wrong with it."""
+        if self._packs:
+            return PackedRows(template.raw(buffer, position), template.rows)
+        arrays = template.arrays(buffer, position)
+        if self.finite and any(np.isnan(arrays[index]).any() for index in self.finite):
+            return None
+        return arrays
 
     def head(self, who: AnsweredBy, request_id: str) -> bytes:
         """The block of the answer's initial metadata."""
@@ -197,9 +210,9 @@ class HotCall:
 class HotWay:
     """The patterns of one lane, and the way into the engine."""
 
-    def __init__(self, service: InferenceService, door: GrpcDoor, clock: Callable[[], float]) -> None:
+    def __init__(self, service: InferenceService, ids: Ids, clock: Callable[[], float]) -> None:
         self._service = service
-        self._door = door
+        self._ids = ids
         self._clock = clock
         self._by_size: dict[int, list[_Pattern]] = {}
         self._heads: list[bytes] = []
@@ -214,20 +227,20 @@ class HotWay:
         pattern, (request_id, position) = found
         head: CallHead = stream.head
         request = pattern.template.request
-        context = self._door.context(head.metadata, head.timeout_s)
+        context = begin_call("grpc", head.metadata, self._ids, self._clock(), head.timeout_s)
         try:
             version = self._service.route(request.model_name, request.model_version, context)
             plan = pattern.plan if version is pattern.version else pattern.turn_to(version)
             if plan is None:
                 return False
-            arrays = pattern.template.arrays(buffer, position)
-            if plan.finite and any(np.isnan(arrays[index]).any() for index in plan.finite):
+            inputs = plan.inputs(pattern.template, buffer, position)
+            if inputs is None:
                 return False
             context.encoding = _ENCODING
             context.payload_bytes = end - start
-            context.rows = arrays[0].shape[0]
+            context.rows = pattern.template.rows
             call = HotCall(self, line, stream, plan, context, request_id)
-            call.ticket = version.engine.submit(arrays, context.deadline_s, call.done)
+            call.ticket = version.engine.submit(inputs, context.deadline_s, call.done)
         except RapideError:
             return False  # the general way says what is wrong
         recorder = version.recorder
@@ -316,4 +329,4 @@ def _plan(template: InferTemplate, version: LoadedVersion) -> _Plan | None:
         spec.datatype is DataType.BYTES or DYNAMIC in spec.shape[1:] for spec in outputs
     ):
         return None
-    return _Plan(version, indexes)
+    return _Plan(version, template, indexes)
