@@ -49,6 +49,8 @@ class Machine:
     kernel: str
     python: str
     libraries: dict[str, str | None]
+    is_compiled: bool
+    """Whether the hot path runs as C (setup.py)."""
     open_files: int
     """How many files and sockets a process may have open at most (the soft limit)."""
     shared_memory_bytes: int | None
@@ -60,6 +62,12 @@ class Machine:
         """Those that matter on this architecture, and whether they are there."""
         is_arm = self.architecture in ("aarch64", "arm64")
         return {name: name in self.flags for name in INSTRUCTION_SETS if (name in _ARM) == is_arm}
+
+
+def is_compiled() -> bool:
+    """Whether the hot path was compiled at installation, as it is for what it is built from (setup.py)."""
+    found = importlib.util.find_spec("rapide.server.engine")
+    return found is not None and not str(found.origin).endswith(".py")
 
 
 def read_machine(root: Path = Path("/")) -> Machine:
@@ -74,6 +82,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         libraries={name: _version(name) for name in LIBRARIES},
+        is_compiled=is_compiled(),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         shared_memory_bytes=_free_bytes(root / "dev/shm"),
         reuse_port=_can_share_ports(),

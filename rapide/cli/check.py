@@ -140,6 +140,15 @@ def _limits(machine: Machine) -> Iterator[Finding]:
 
 def _libraries(machine: Machine) -> Iterator[Finding]:
     yield Finding("python", machine.python)
+    yield Finding(
+        "hot path",
+        "compiled" if machine.is_compiled else "interpreted",
+        "ok" if machine.is_compiled else "note",
+        ""
+        if machine.is_compiled
+        else "It answers the same, at more cost for each request. An installation that is not editable compiles "
+        "it where a C compiler and Python's headers are (Debian: apt install gcc python3-dev).",
+    )
     for name, version in machine.libraries.items():
         missing = version is None
         advice = f"Install it: pip install {name}" if missing else ""

@@ -87,6 +87,8 @@ def test_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             0,
             ["none that matter", "Without avx2", "no int8 variants"],
         ),
+        ({"is_compiled": False}, 0, ["· hot path", "interpreted", "apt install gcc python3-dev"]),
+        ({"is_compiled": True}, 0, ["  hot path", "compiled"]),
         ({"libraries": {"onnxruntime": None}}, 1, ["✗ onnxruntime", "pip install onnxruntime"]),
     ],
 )

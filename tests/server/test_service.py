@@ -16,7 +16,7 @@ import pytest
 from rapide.server.catalogue import Catalogue, catalogue_of
 from rapide.server.codecs.columns import Form, PredictCall
 from rapide.server.context import CallContext
-from rapide.server.control import Change, ServerState
+from rapide.server.control import ServerState
 from rapide.server.errors import DeadlineExceeded, InvalidRequest, NotFound, RapideError
 from rapide.server.repository.local import open_repository
 from rapide.server.repository.plan import ServingPlan, plan
@@ -27,31 +27,8 @@ from rapide.server.signature import DataType
 from rapide.server.telemetry.telemetry import Telemetry
 from rapide.server.tensors import InferRequest, InferResponse, InputTensor, Parameter, RequestedOutput
 from tests import models
+from tests.idle import NoAdmin
 from tests.versions import publish_version, set_labels
-
-
-class NoAdmin:
-    """Nobody is to be asked to change anything."""
-
-    async def apply(self, change: Change) -> None:
-        raise AssertionError(f"unexpected {change}")
-
-
-@pytest.fixture
-async def catalogue(tmp_path: Path) -> AsyncIterator[Catalogue]:
-    root = tmp_path / "models"
-    publish_version(root, "line", models.linear())
-    publish_version(root, "line", models.linear(2.0))
-    set_labels(root, "line", "stable=1", "canary=2:50%")
-    telemetry = Telemetry()
-    with ThreadPoolExecutor(1) as runners, ThreadPoolExecutor(1) as loaders:
-        catalogue = catalogue_of(Settings(), telemetry.recorder, runners, loaders)
-        planned = plan(open_repository(root).scan(), ALL)
-        assert await catalogue.prepare(1, ServingPlan.from_json(planned.to_json())) == []
-        catalogue.commit(1)
-        yield catalogue
-        await catalogue.close(1.0)
-    telemetry.close()
 
 
 @pytest.fixture
@@ -59,6 +36,21 @@ async def telemetry() -> AsyncIterator[Telemetry]:
     telemetry = Telemetry()
     yield telemetry
     telemetry.close()
+
+
+@pytest.fixture
+async def catalogue(tmp_path: Path, telemetry: Telemetry) -> AsyncIterator[Catalogue]:
+    root = tmp_path / "models"
+    publish_version(root, "line", models.linear())
+    publish_version(root, "line", models.linear(2.0))
+    set_labels(root, "line", "stable=1", "canary=2:50%")
+    with ThreadPoolExecutor(1) as runners, ThreadPoolExecutor(1) as loaders:
+        catalogue = catalogue_of(Settings(), telemetry.recorder, runners, loaders)
+        planned = plan(open_repository(root).scan(), ALL)
+        assert await catalogue.prepare(1, ServingPlan.from_json(planned.to_json())) == []
+        catalogue.commit(1)
+        yield catalogue
+        await catalogue.close(1.0)
 
 
 @pytest.fixture
@@ -196,41 +188,32 @@ async def test_a_cancelled_callback_is_not_called(service: InferenceService) -> 
 
 
 async def test_in_flight_returns_to_nothing_however_a_request_ends(
-    service: InferenceService, telemetry: Telemetry, catalogue: Catalogue
+    service: InferenceService, telemetry: Telemetry
 ) -> None:
-    recorder = catalogue.router.resolve("line", "1").target.recorder
-    moves: list[int] = []
-    recorded = recorder.in_flight
-
-    def in_flight(delta: int) -> None:
-        moves.append(delta)
-        recorded(delta)
-
-    catalogue.router.resolve("line", "1").target.recorder = _Watched(recorder, in_flight)  # type: ignore[assignment]
+    def in_flight() -> int:
+        (line,) = [
+            line
+            for line in telemetry.render_metrics().decode().splitlines()
+            if line.startswith('rapide_in_flight{model="line",version="1"')
+        ]
+        return int(float(line.split()[-1]))
 
     await service.infer(request("1"), context())
+    assert in_flight() == 0
     with pytest.raises(DeadlineExceeded):
         await service.infer(request("1"), context(deadline_s=0.0))
+    assert in_flight() == 0
     task = asyncio.create_task(service.infer(request("1"), context()))
     await asyncio.sleep(0)
+    assert in_flight() == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    service.submit(request("1"), context(), lambda _: None)()
-
-    assert sum(moves) == 0
-    assert moves.count(1) == 4
-
-
-class _Watched:
-    """A recorder whose ``in_flight`` is looked at."""
-
-    def __init__(self, recorder: Any, in_flight: Any) -> None:
-        self._recorder = recorder
-        self.in_flight = in_flight
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._recorder, name)
+    assert in_flight() == 0
+    cancel = service.submit(request("1"), context(), lambda _: None)
+    assert in_flight() == 1
+    assert cancel()
+    assert in_flight() == 0
 
 
 async def test_finished_requests_are_counted_under_who_answered(

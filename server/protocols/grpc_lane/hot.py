@@ -218,10 +218,14 @@ class HotWay:
         self._heads: list[bytes] = []
         self._refusals: dict[int, int] = {}
         self._count = 0
+        self.is_open = True
+        """Whether anything is taken: tests compare both ways."""
+        self.taken = 0
+        """Requests that went this way."""
 
     def take(self, line: LaneConnection, stream: Stream, buffer: bytes, start: int, end: int) -> bool:
         """Takes the ModelInfer message in ``buffer[start:end]`` if it is a usual one."""
-        found = self._find(buffer, start, end)
+        found = self._find(buffer, start, end) if self.is_open else None
         if found is None:
             return False
         pattern, (request_id, position) = found
@@ -246,8 +250,9 @@ class HotWay:
         recorder = version.recorder
         recorder.in_flight(1)
         if recorder.looks:
-            recorder.look(arrays)
+            recorder.look(pattern.template.arrays(buffer, position))
         stream.owner = call
+        self.taken += 1
         return True
 
     def learn(self, raw: bytes) -> None:

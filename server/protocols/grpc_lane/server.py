@@ -47,7 +47,7 @@ class LaneServer:
         self._procedures = {procedure.method.path: procedure for procedure in procedures}
         self._options = options or LaneOptions()
         self._clock = clock
-        self._hot = HotWay(service, door.ids, clock)
+        self.hot = HotWay(service, door.ids, clock)
         self._hot_procedure = self._procedures.get(HOT_PATH)
         self._known_heads: dict[bytes, CallHead] = {}
         self.connections: set[LaneConnection] = set()
@@ -66,7 +66,7 @@ class LaneServer:
             self._options,
             self.connections,
             self._clock,
-            self._hot,
+            self.hot,
             self._hot_procedure,
             self._meter,
         )

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from multiprocessing import shared_memory
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -20,16 +20,16 @@ import pytest_asyncio
 
 from rapide.proto import open_inference_pb2 as pb
 from rapide.proto import services
-from rapide.server.codecs.limits import DEFAULT_LIMITS
 from rapide.server.protocols.grpc_lane import hot
 from rapide.server.protocols.grpc_lane.framing import PREFIX
-from rapide.server.protocols.grpc_lane.server import HOT_PATH
+from rapide.server.protocols.grpc_lane.server import HOT_PATH, LaneServer
 from rapide.server.protocols.http2 import frames
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES
 from tests import models
 from tests.doors import Doors, opened
+from tests.idle import idle_service
 from tests.versions import publish_version, set_labels
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,24 +58,25 @@ async def channel(doors: Doors) -> AsyncIterator[grpc.aio.Channel]:
 
 
 class Watched:
-    """Counts what the hot way took, and can be told to take nothing."""
+    """Counts what the hot way of ``doors`` takes, and can tell it to take nothing."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.taken = 0
-        self.is_shut = False
-        take = hot.HotWay.take
+    def __init__(self, doors: Doors) -> None:
+        lane = doors.app._doors._grpc
+        assert isinstance(lane, LaneServer)
+        self._hot = lane.hot
+        self._before = self._hot.taken
 
-        def counted(*arguments: Any) -> bool:
-            is_taken = not self.is_shut and take(*arguments)
-            self.taken += is_taken
-            return is_taken
+    @property
+    def taken(self) -> int:
+        return self._hot.taken - self._before
 
-        monkeypatch.setattr(hot.HotWay, "take", counted)
+    def shut(self, is_shut: bool) -> None:
+        self._hot.is_open = not is_shut
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    return Watched(monkeypatch)
+def watched(doors: Doors) -> Watched:
+    return Watched(doors)
 
 
 def request(
@@ -151,9 +152,9 @@ SAME = [
 
 @pytest.mark.parametrize("message", [row[1] for row in SAME], ids=[row[0] for row in SAME])
 async def test_both_ways_answer_the_same(message: Any, channel: grpc.aio.Channel, watched: Watched) -> None:
-    watched.is_shut = True
+    watched.shut(True)
     general = await ask(channel, message)
-    watched.is_shut = False
+    watched.shut(False)
     assert await ask(channel, message) == general
     assert watched.taken == 1
     many = await asyncio.gather(*(ask(channel, message) for _ in range(20)))
@@ -222,7 +223,7 @@ async def test_errors_are_the_general_ways(
     assert watched.taken == 0
 
 
-async def test_a_queue_that_is_full_refuses_and_recovers(tmp_path: Path, watched: Watched) -> None:
+async def test_a_queue_that_is_full_refuses_and_recovers(tmp_path: Path) -> None:
     publish_version(tmp_path / "models", "linear", models.linear())
     message = request("linear", rows(3, 4))
     async with (
@@ -274,7 +275,7 @@ async def test_cancelled_calls_leave_nothing_behind(
             await asyncio.sleep(0.01)
 
 
-async def test_a_version_switched_under_load(tmp_path: Path, watched: Watched) -> None:
+async def test_a_version_switched_under_load(tmp_path: Path) -> None:
     root = tmp_path / "models"
     publish_version(root, "versions", models.constant(1.0))
     set_labels(root, "versions", "stable=1")
@@ -283,6 +284,7 @@ async def test_a_version_switched_under_load(tmp_path: Path, watched: Watched) -
         opened(root, tmp_path / "state", grpc_engine="lane") as doors,
         grpc.aio.insecure_channel(doors.grpc) as channel,
     ):
+        watched = Watched(doors)
         stop = asyncio.Event()
         versions: list[tuple[float, str]] = []
 
@@ -339,16 +341,13 @@ async def test_tensors_in_shared_memory_have_no_pattern(channel: grpc.aio.Channe
 async def test_patterns_of_one_size_stay_few_and_those_in_use_stay() -> None:
     """A client that names its inputs in ever another order must not slow down the look-ups of the others."""
 
-    class Limits:
-        codec_limits = DEFAULT_LIMITS
-
     def in_order(names: Iterable[str]) -> bytes:
         message = pb.ModelInferRequest(model_name="m", raw_input_contents=[b"1234"] * 5)
         for name in names:
             message.inputs.add(name=name, datatype="FP32", shape=[1, 1])
         return message.SerializeToString()
 
-    way = hot.HotWay(cast("Any", Limits()), cast("Any", None), time.monotonic)
+    way = hot.HotWay(idle_service(), lambda: "id", time.monotonic)
     usual, *others = [in_order(names) for names in itertools.permutations("abcde")]
     way.learn(usual)
     for other in others:

@@ -14,7 +14,6 @@ import pytest
 
 from rapide.proto import open_inference_pb2 as pb
 from rapide.proto import services
-from rapide.server.codecs.limits import DEFAULT_LIMITS
 from rapide.server.context import CallContext
 from rapide.server.errors import NotFound
 from rapide.server.protocols.grpc_call import Procedure, parse
@@ -25,16 +24,11 @@ from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_lane.server import LaneServer
 from rapide.server.protocols.http2 import frames
 from rapide.server.protocols.http2.header_blocks import encode_fields
+from tests.idle import idle_service
 
 METHODS = {method.name: method for method in services.methods(services.OPEN_INFERENCE)}
 WATCH = next(method for method in services.methods(services.HEALTH) if method.name == "Watch")
 INFER, STREAM, READY = METHODS["ModelInfer"], METHODS["ModelStreamInfer"], METHODS["ModelReady"]
-
-
-class Unused:
-    """The handlers below need no service; the hot way asks it for nothing but the limits of what it learns."""
-
-    codec_limits = DEFAULT_LIMITS
 
 
 class Handlers:
@@ -88,7 +82,7 @@ async def lane(options: LaneOptions | None = None) -> AsyncIterator[tuple[str, H
     handlers = Handlers()
     ids = iter(range(1, 1 << 30))
     door = GrpcDoor(cast("Any", None), lambda: f"made-{next(ids)}")
-    server = LaneServer(cast("Any", Unused()), door, handlers.procedures(), options)
+    server = LaneServer(idle_service(), door, handlers.procedures(), options)
     port = await server.start("127.0.0.1", 0)
     try:
         yield f"127.0.0.1:{port}", handlers, server
