@@ -51,6 +51,7 @@ def _version(model: str, version: int) -> dict[str, object]:
         "digest": None,
         "revision": f"revision-{version}",
         "size_bytes": 100 * version,
+        "tuning": "",
     }
 
 

@@ -238,11 +238,12 @@ async def test_a_queue_that_is_full_refuses_and_recovers(tmp_path: Path) -> None
         await ask(channel, message)
 
 
-async def test_the_profile_knows_both_ways_inputs_and_answers(tmp_path: Path, watched: Watched) -> None:
+async def test_the_profile_knows_both_ways_inputs_and_answers(tmp_path: Path) -> None:
     """The same rows eight times, the first by the general way: seven repeats, and answers that took their time."""
     root = tmp_path / "models"
     publish_version(root, "linear", models.linear())
     async with opened(root, tmp_path / "state", grpc_engine="lane") as doors:
+        watched = Watched(doors)
         async with grpc.aio.insecure_channel(doors.grpc) as channel:
             for number in range(8):
                 await ask(channel, request("linear", rows(2, 4), id=f"call-{number}"))
