@@ -20,7 +20,7 @@ from rapide.server.protocols.callers import answer_headers
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_details import NAME as DETAILS
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
-from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, MessageReader, frame_message
+from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, MessageReader, Packed, frame_message
 from rapide.server.protocols.grpc_lane.head import CallHead
 from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK, trailers
 from rapide.server.protocols.http2.connection import Http2Connection
@@ -56,6 +56,9 @@ class Line(Protocol):
 
     def learn(self, procedure: Procedure, raw: bytes) -> None:
         """The general way has answered ``raw``."""
+
+    async def unpack(self, message: Packed, encoding: bytes) -> bytes:
+        """Decompresses where nobody waits for it. Raises what ``framing.decompress`` raises."""
 
     def spawn(self, call: Call) -> asyncio.Task[None]: ...
 
@@ -148,6 +151,12 @@ class Call:
         elif change:
             self._line.release(-change)
 
+    async def _unpacked(self, message: bytes) -> bytes:
+        if not isinstance(message, Packed):
+            return message
+        head: CallHead = self._stream.head
+        return await self._line.unpack(message, head.encoding)
+
     def _encoding(self) -> bytes:
         """How answers are compressed: as the server is set up, where the caller reads that."""
         wanted = self._line.compression
@@ -165,11 +174,13 @@ class Call:
 class UnaryCall(Call):
     """One message for one message."""
 
-    __slots__ = ("_given",)
+    __slots__ = ("_given", "_is_packed")
 
     def __init__(self, line: Line, stream: Stream, procedure: Procedure) -> None:
         super().__init__(line, stream, procedure)
         self._given: list[bytes] = []
+        self._is_packed = False
+        """Its message is to be decompressed, and counts as held until it is answered."""
 
     def take(self, messages: list[bytes], ended: bool) -> None:
         self._given += messages
@@ -178,13 +189,15 @@ class UnaryCall(Call):
             raise InvalidRequest(f"{self._procedure.method.name} takes one message; {came} came")
         if not ended:
             return
-        if self._line.take_hot(self._stream, self._procedure, raw := self._given[0], 0, len(raw)):
+        raw = self._given[0]
+        self._is_packed = isinstance(raw, Packed)
+        if not self._is_packed and self._line.take_hot(self._stream, self._procedure, raw, 0, len(raw)):
             self._given = []
         else:
             self.task = self._line.spawn(self)
 
     def kept_bytes(self) -> int:
-        return 0 if self.task is not None else sum(map(len, self._given))
+        return 0 if self.task is not None and not self._is_packed else sum(map(len, self._given))
 
     def drop(self) -> None:
         self._given = []
@@ -192,7 +205,11 @@ class UnaryCall(Call):
     async def run(self) -> None:
         try:
             async with _until(self._context, self._procedure):
-                answer = await self._line.door.unary(self._procedure, self._context, self._given[0])
+                raw = await self._unpacked(self._given[0])
+                if self._is_packed:
+                    self._given = []
+                    self._hold(len(raw))
+                answer = await self._line.door.unary(self._procedure, self._context, raw)
         except TimeoutError:
             self.fail(DeadlineExceeded("the deadline passed before the call was done"))
         except RapideError as error:
@@ -202,7 +219,9 @@ class UnaryCall(Call):
             framed = frame_message(answer, encoding)
             self._line.http2.respond(self._stream, self._head_block(encoding), framed, OK)
             self._line.write_soon()
-            self._line.learn(self._procedure, self._given[0])
+            self._line.learn(self._procedure, raw)
+        finally:
+            self._hold(0)
 
 
 class StreamCall(Call):
@@ -272,6 +291,7 @@ class StreamCall(Call):
             while self._inbox:
                 message = self._inbox.popleft()
                 self._inbox_bytes -= len(message)
+                message = await self._unpacked(message)
                 self._hold(self._reader.waiting_bytes + self._inbox_bytes)
                 if self._stream.paused and self._inbox_bytes <= INBOX_BYTES // 2:
                     self._line.http2.resume(self._stream)

@@ -21,6 +21,14 @@ _GZIP_WINDOW, _ZLIB_WINDOW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 _WINDOW_BITS = {b"gzip": _GZIP_WINDOW, b"deflate": _ZLIB_WINDOW}
 
 
+INLINE_BYTES = 64 << 10
+"""What is decompressed where it is read. A kilobyte may unfold to a megabyte: more is done where nobody waits."""
+
+
+class Packed(bytes):
+    """A message still compressed, because it unfolds to more than INLINE_BYTES."""
+
+
 class MessageReader:
     """Reassembles the messages of one call.
 
@@ -43,7 +51,7 @@ class MessageReader:
         return len(self._held)
 
     def feed(self, buffer: bytes, start: int, end: int) -> list[bytes]:
-        """The messages that ``buffer[start:end]`` completes, decompressed.
+        """The messages that ``buffer[start:end]`` completes, decompressed or Packed.
 
         Raises TooLarge, UnsupportedMedia (unknown encoding) and InvalidRequest (a flag or content that lies).
         """
@@ -62,7 +70,7 @@ class MessageReader:
                 message = bytes(memoryview(held)[PREFIX_BYTES:])
                 held = self._held = bytearray()
                 self._missing = PREFIX_BYTES
-                messages.append(decompress(message, self._encoding, self._max_message_bytes) if flag else message)
+                messages.append(_opened(message, self._encoding, self._max_message_bytes) if flag else message)
         held += view[start:end]
         self._missing -= end - start
         return messages
@@ -79,6 +87,16 @@ class MessageReader:
             raise InvalidRequest("a compressed message came without grpc-encoding")
         if length > self._max_message_bytes:
             raise TooLarge(f"message of {length} bytes; at most {self._max_message_bytes} are taken")
+
+
+def _opened(message: bytes, encoding: bytes, max_bytes: int) -> bytes:
+    """``message`` without its compression where that is quickly done, else Packed."""
+    if max_bytes <= INLINE_BYTES:
+        return decompress(message, encoding, max_bytes)
+    try:
+        return decompress(message, encoding, INLINE_BYTES)
+    except TooLarge:
+        return Packed(message)
 
 
 def decompress(message: bytes, encoding: bytes, max_bytes: int) -> bytes:

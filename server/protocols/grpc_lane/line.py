@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, cast
 
 from rapide.server.context import CallContext
@@ -17,7 +18,7 @@ from rapide.server.protocols.callers import answer_headers
 from rapide.server.protocols.grpc_call import Procedure
 from rapide.server.protocols.grpc_door import Failure, GrpcDoor
 from rapide.server.protocols.grpc_lane.call import Call, StreamCall, UnaryCall, bound_held, failure_fields, octets
-from rapide.server.protocols.grpc_lane.framing import PREFIX, PREFIX_BYTES
+from rapide.server.protocols.grpc_lane.framing import PREFIX, PREFIX_BYTES, Packed, decompress
 from rapide.server.protocols.grpc_lane.head import MAX_HEAD_BYTES, CallHead, interpret_head
 from rapide.server.protocols.grpc_lane.hot import HotCall, HotWay
 from rapide.server.protocols.grpc_lane.options import LaneOptions
@@ -57,8 +58,9 @@ class LaneConnection(asyncio.Protocol):
         hot: HotWay,
         hot_procedure: Procedure | None,
         meter: Connections,
+        unpacker: Executor,
     ) -> None:
-        """``hot`` takes the usual calls of ``hot_procedure``."""
+        """``hot`` takes the usual calls of ``hot_procedure``; ``unpacker`` has the large compressed messages."""
         self.door = door
         self._hot = hot
         self._hot_procedure = hot_procedure if options.compression == "none" else None
@@ -69,6 +71,7 @@ class LaneConnection(asyncio.Protocol):
         self._connections = connections
         self._clock = clock
         self._meter = meter
+        self._unpacker = unpacker
         self._loop = asyncio.get_running_loop()
         # the connection's life
         self.http2: Http2Connection[CallHead] = Http2Connection(interpret_head, known_heads, options.http2)
@@ -144,6 +147,11 @@ class LaneConnection(asyncio.Protocol):
     def learn(self, procedure: Procedure, raw: bytes) -> None:
         if procedure is self._hot_procedure:
             self._hot.learn(raw)
+
+    async def unpack(self, message: Packed, encoding: bytes) -> bytes:
+        return await self._loop.run_in_executor(
+            self._unpacker, decompress, message, encoding, self.max_message_bytes
+        )
 
     def spawn(self, call: Call) -> asyncio.Task[None]:
         task = self._loop.create_task(call.run())

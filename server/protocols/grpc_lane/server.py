@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from rapide.server.errors import Unavailable
 from rapide.server.protocols.accepting import accept
@@ -52,6 +53,8 @@ class LaneServer:
         self._known_heads: dict[bytes, CallHead] = {}
         self.connections: set[LaneConnection] = set()
         self._meter = meter or Uncounted()
+        self._unpacker = ThreadPoolExecutor(1, "unpacker")
+        """One thread, which starts when there is something to do: many bombs at once take one core, not all."""
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -69,6 +72,7 @@ class LaneServer:
             self.hot,
             self._hot_procedure,
             self._meter,
+            self._unpacker,
         )
 
     async def start(self, host: str, port: int, *, tls: Tls | None = None) -> int:
@@ -96,6 +100,7 @@ class LaneServer:
             await asyncio.sleep(0.01)
         for connection in list(self.connections):
             connection.abort()
+        self._unpacker.shutdown(wait=False, cancel_futures=True)
         if self._sweeper is not None:
             self._sweeper.cancel()
 
