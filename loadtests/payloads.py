@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -158,11 +159,22 @@ def random_payloads(
 ) -> Iterator[Payload]:
     """``count`` different requests of ``rows`` rows, the same ones for the same ``seed``, over and over."""
     random = np.random.default_rng(seed)
-    made = [
-        Payload(model, version, tuple(inputs), tuple(_draw(spec, rows, random) for spec in inputs))
-        for _ in range(count)
-    ]
-    return itertools.cycle(made)
+    return itertools.cycle([drawn_payload(model, version, inputs, rows, random) for _ in range(count)])
+
+
+def drawn_payload(
+    model: str,
+    version: str,
+    inputs: Sequence[Input],
+    rows: int,
+    random: np.random.Generator,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+) -> Payload:
+    """One request of ``rows`` rows. ``sizes``: of dimensions that each request chooses, by axis (``ids[1]``).
+
+    Raises ValueError for a datatype that no values can be drawn of.
+    """
+    return Payload(model, version, tuple(inputs), tuple(_draw(spec, rows, random, sizes) for spec in inputs))
 
 
 def recorded_payloads(
@@ -192,8 +204,11 @@ def _column(archive: Any, spec: Input, path: Path) -> Array:
     raise ValueError(f"{path} has no array for input {spec.name!r}; it has {', '.join(archive)}")
 
 
-def _draw(spec: Input, rows: int, random: np.random.Generator) -> Array:
-    sizes = [size if size >= 0 else DYNAMIC_SIZE for size in spec.shape]
+def _draw(spec: Input, rows: int, random: np.random.Generator, chosen: Mapping[str, int]) -> Array:
+    sizes = [
+        size if size >= 0 else chosen.get(f"{spec.name}[{axis}]", DYNAMIC_SIZE)
+        for axis, size in enumerate(spec.shape)
+    ]
     if spec.shape and spec.shape[0] < 0:
         sizes[0] = rows
     if spec.datatype not in DTYPES:

@@ -14,7 +14,7 @@ import numpy as np
 
 from rapide.loadtests import payloads
 from rapide.loadtests.payloads import Input, Payload
-from rapide.loadtests.replay.plan import Integers, ReplayError, ReplayPlan
+from rapide.loadtests.replay.plan import Integers, ModelArrivals, ReplayError, ReplayPlan
 from rapide.loadtests.replay.schedule import Schedule
 from rapide.loadtests.wire.grpc_connection import GrpcCall
 from rapide.loadtests.wire.http2 import request_headers
@@ -25,6 +25,8 @@ INFER = f"/{services.OPEN_INFERENCE}/ModelInfer"
 MOST_BYTES = 128 * 2**20
 """All payloads together, in each process; beyond that there are fewer different ones of each size."""
 ASKED_WITHIN_S = 10.0
+SIZES_APART = 37
+"""Payloads that follow one another differ in size: they are so many places apart, and come to all in the end."""
 START_HINT = "Is the server running there? `rapide serve models/` starts one and prints its addresses."
 
 Call = GrpcCall | bytes
@@ -51,7 +53,7 @@ def make_calls(plan: ReplayPlan, schedule: Schedule) -> Calls:
             inputs[model] = describe(plan, plan.requests[model].model, plan.requests[model].version)
         mine = group_of.reshape(-1) == group
         seeds, seed_of = np.unique(schedule.seeds[mine], return_inverse=True)
-        made = _payloads(plan, model, inputs[model], rows, len(seeds), share_bytes)
+        made = _payloads(plan, model, inputs[model], rows, seeds.tolist(), share_bytes)
         of[mine] = len(calls) + seed_of.reshape(-1) % len(made)
         calls += [encode(plan, payload) for payload in made]
     return Calls(calls, of)
@@ -100,32 +102,39 @@ def _said(error: HTTPError) -> str:
 
 
 def _payloads(
-    plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, count: int, most_bytes: int
+    plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, seeds: Sequence[int], most_bytes: int
 ) -> list[Payload]:
-    """Up to ``count`` different payloads of ``rows`` rows, as many as fit into ``most_bytes``; at least one."""
+    """Payloads of ``rows`` rows for different ``seeds``, as many as fit into ``most_bytes``; at least one."""
     name = plan.requests[model].model
     try:
-        made = _drawn(plan, model, inputs, rows, count)
+        made = _best(plan, model, inputs, rows, seeds)
         first = next(made)
         size_bytes = max(1, sum(array.nbytes for array in first.arrays))
-        return [first, *itertools.islice(made, min(count, max(1, most_bytes // size_bytes)) - 1)]
+        return [first, *itertools.islice(made, min(len(seeds), max(1, most_bytes // size_bytes)) - 1)]
     except (ValueError, OSError, HTTPException) as error:
         raise ReplayError(
             f"no request can be made for {name!r}: {error}.", "Give rows with --rows-from."
         ) from None
 
 
-def _drawn(plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, count: int) -> Iterator[Payload]:
-    """The best payloads that there are: recorded rows, the server's example, random values."""
+def _best(
+    plan: ReplayPlan, model: int, inputs: Sequence[Input], rows: int, seeds: Sequence[int]
+) -> Iterator[Payload]:
+    """The best that there are: recorded rows, the server's example, random values."""
     name, version = plan.requests[model].model, plan.requests[model].version
     if name in plan.rows_from:
         return payloads.recorded_payloads(name, version, inputs, rows, plan.rows_from[name])
     if plan.examples_url:
         row = payloads.example(plan.examples_url.rstrip("/"), name, version, min(ASKED_WITHIN_S, plan.timeout_s))
         return iter([payloads.repeated_payload(name, version, inputs, rows, row)])
-    return (
-        next(payloads.random_payloads(name, version, inputs, rows, count=1, seed=seed)) for seed in range(count)
-    )
+    return (_drawn(plan.requests[model], inputs, rows, seed) for seed in seeds)
+
+
+def _drawn(requests: ModelArrivals, inputs: Sequence[Input], rows: int, seed: int) -> Payload:
+    """Takes the same place among the sizes of every axis: those of ids and of their mask go together."""
+    sizes = {axis: known[seed * SIZES_APART % len(known)] for axis, known in requests.sizes.items()}
+    random = np.random.default_rng(seed)
+    return payloads.drawn_payload(requests.model, requests.version, inputs, rows, random, sizes)
 
 
 def encode(plan: ReplayPlan, payload: Payload) -> Call:

@@ -15,8 +15,8 @@ from rapide.profiles.arrivals import Arrivals
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 PROTOCOLS = ("grpc", "json", "binary")
 DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
-DIFFERENT_PAYLOADS = 64
-"""Where no seeds are given: enough that nothing could answer from memory, few enough to encode in a blink."""
+DIFFERENT_PAYLOADS = 1024
+"""As many as a server looks at for repeats (docs/reference/profile.md): it finds none among them."""
 
 
 class ReplayError(Exception):
@@ -32,7 +32,8 @@ class ReplayError(Exception):
 class ModelArrivals:
     """The requests of one model. Empty ``version``: the server's choice.
 
-    ``payload_seeds``: int64[N]; requests with equal rows and seed carry the same values. None: 64 in turn.
+    ``payload_seeds``: int64[N]; requests with equal rows and seed carry the same values. None: a thousand in turn.
+    ``sizes``: of dimensions that each request chooses, by axis (``ids[1]``): sizes that are equally likely.
     ``start_s``: the instant of ``arrivals``' zero on the clock that all models of a plan share.
     """
 
@@ -41,6 +42,7 @@ class ModelArrivals:
     arrivals: Arrivals
     payload_seeds: Integers | None = None
     start_s: float = 0.0
+    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> Integers:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from rapide.loadtests.replay.plan import ModelArrivals, ReplayError
+import numpy as np
+
+from rapide.loadtests.replay.plan import DIFFERENT_PAYLOADS, Integers, ModelArrivals, ReplayError
+from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import ModelProfile, Profile
+
+SIZES = 64
+"""Of each dimension that callers choose, so many are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ def exact(
         arrivals = one.exact()
         if duration_s:
             arrivals = arrivals.until(duration_s - offset_s)
-        requests.append(ModelArrivals(one.model, one.version if pin_versions else "", arrivals, start_s=offset_s))
+        requests.append(_requests(one, arrivals, pin_versions=pin_versions, start_s=offset_s))
     return requests
 
 
@@ -53,7 +59,7 @@ def twins(
         share = one.arrivals.rate_per_s / total_per_s if total_per_s else 1 / len(known)
         rate_per_s = like.rate_per_s * share if like.rate_per_s else None
         arrivals = one.twin(like.seed + number, duration_s, rate_per_s)
-        requests.append(ModelArrivals(one.model, one.version if pin_versions else "", arrivals))
+        requests.append(_requests(one, arrivals, pin_versions=pin_versions))
     return requests
 
 
@@ -63,6 +69,32 @@ def encoding_of(profile: Profile) -> str:
     for mix in (mix for one in profile.models for mix in one.encodings if mix.protocol == "http"):
         counts["binary" if mix.encoding == "json+binary" else "json"] += mix.requests
     return "binary" if counts["binary"] > counts["json"] else "json"
+
+
+def payload_seeds(count: int, repeat_share: float, seed: int = 0) -> Integers:
+    """Seeds int64[count] of which ``repeat_share`` (0 to 1) are those of an earlier request, half a window back at
+    the most; the others come again only a whole window later, where nobody looks for repeats."""
+    random = np.random.default_rng(seed)
+    is_new = random.random(count) >= repeat_share
+    is_new[:1] = True
+    newest = np.cumsum(is_new) - 1
+    back = random.integers(0, np.minimum(newest, DIFFERENT_PAYLOADS // 2) + 1)
+    return np.where(is_new, newest, newest - back) % DIFFERENT_PAYLOADS
+
+
+def _requests(one: ModelProfile, arrivals: Arrivals, *, pin_versions: bool, start_s: float = 0.0) -> ModelArrivals:
+    shares = (np.arange(SIZES) + 0.5) / SIZES
+    return ModelArrivals(
+        one.model,
+        one.version if pin_versions else "",
+        arrivals,
+        payload_seeds(arrivals.count, one.inputs.repeat_share),
+        start_s,
+        {
+            axis: [max(1, round(known.quantile(share))) for share in shares]
+            for axis, known in one.inputs.sizes.items()
+        },
+    )
 
 
 def _chosen(profile: Profile, models: Collection[str]) -> list[ModelProfile]:

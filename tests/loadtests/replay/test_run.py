@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "wide": {1: models.identity(shape=("N", 1000))},
             "lookup": {1: models.lookup(rows=1)},
             "mixed": {1: models.mixed_columns()},
+            "sequence": {1: models.sequence()},
         },
     )
     with serving(repository, folder / "server.log") as served:
@@ -77,6 +80,16 @@ def test_models_are_mixed_with_their_own_rows(server: Served, protocol: str, tmp
     assert found.answered == 35
     assert found.of_model("mixed").rows.tolist() == [2] * 10
     assert found.of_model("linear").rows.tolist() == [7] * 25
+
+
+def test_dimensions_that_callers_choose_have_the_wanted_sizes(server: Served) -> None:
+    requests = ModelArrivals("sequence", "", steady(100, 0.3, rows=2), sizes={"x[1]": [3, 70]})
+    found = replay(ReplayPlan(url_of(server, "grpc"), [requests]))
+    assert found.counts() == {"OK": 30}, found.errors
+    with urllib.request.urlopen(f"{server.http_url}/profile") as answer:
+        (known,) = (one for one in json.load(answer)["models"] if one["model"] == "sequence")
+    assert [size["axis"] for size in known["inputs"]["sizes"]] == ["x[1]"]
+    assert dict(known["inputs"]["sizes"][0]["bins"]) == {3: pytest.approx(15, abs=17), 80: 15}
 
 
 def test_messages_larger_than_a_frame_and_a_window_arrive_whole(server: Served) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rapide.loadtests.replay.plan import ReplayError
-from rapide.loadtests.replay.source import Twin, encoding_of, exact, twins
+from rapide.loadtests.replay.source import Twin, encoding_of, exact, payload_seeds, twins
 from rapide.profiles.document import Profile
+from rapide.profiles.histogram import ROWS, Histogram
+from rapide.profiles.input_record import InputRecord
 from rapide.profiles.synthetic import synthetic
 
 BOTH = synthetic("steady", model="a", rate_per_s=100, duration_s=5).merge(
@@ -42,7 +46,26 @@ def test_unknown_models_and_empty_profiles_are_refused() -> None:
     with pytest.raises(ReplayError, match="does not know model 'c'; it knows a, b"):
         exact(BOTH, models=["c"])
     with pytest.raises(ReplayError, match="holds no arrivals"):
-        exact(Profile(1, ()))
+        exact(Profile(1, (), ()))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_inputs_repeat_as_often_as_recorded(share: float) -> None:
+    """Counted as a server counts: within windows of 1,024 requests."""
+    seeds = payload_seeds(8192, share)
+    repeats = 0
+    for window in seeds.reshape(-1, 1024):
+        repeats += 1024 - len(np.unique(window))
+    assert repeats / 8192 == pytest.approx(share, abs=0.08)
+
+
+def test_chosen_sizes_are_spread_as_recorded() -> None:
+    (model,) = synthetic("steady", model="a", rate_per_s=100, duration_s=1).models
+    sizes = Histogram.of(ROWS, np.repeat([5, 40], [300, 100]))
+    known = replace(model, inputs=InputRecord(400, 0, {"ids[1]": sizes}))
+    (requests,) = exact(Profile(1, (), (known,)))
+    assert sorted(set(requests.sizes["ids[1]"])) == [5, 40]
+    assert list(requests.sizes["ids[1]"]).count(5) == 48
 
 
 def test_a_profile_without_http_traffic_is_replayed_as_json() -> None:
