@@ -26,8 +26,16 @@ class Recipe:
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe("clean", "graph clean-up", f"{_ROOM}.cleanup"),
-    Recipe("int8", "dynamic int8, per channel", f"{_ROOM}.dynamic", {"gather": False}),
-    Recipe("int8-gather", "dynamic int8, per channel, embedding tables too", f"{_ROOM}.dynamic", {"gather": True}),
+    Recipe("fp16", "constants stored as float16", f"{_ROOM}.storage", {"number": "float16"}),
+    Recipe("bf16", "constants stored as bfloat16", f"{_ROOM}.storage", {"number": "bfloat16"}),
+    Recipe("int8", "dynamic int8", f"{_ROOM}.dynamic", {"gather": False}),
+    Recipe("int8-gather", "dynamic int8, embedding tables too", f"{_ROOM}.dynamic", {"gather": True}),
+    Recipe("int8-minmax", "static int8, MinMax", f"{_ROOM}.static", {"calibration": "minmax"}),
+    Recipe("int8-entropy", "static int8, entropy", f"{_ROOM}.static", {"calibration": "entropy"}),
+    Recipe("int8-percentile", "static int8, percentile", f"{_ROOM}.static", {"calibration": "percentile"}),
+    Recipe("int8-weights", "weight-only int8", f"{_ROOM}.weights", {"bits": 8}),
+    Recipe("int4-weights", "weight-only int4", f"{_ROOM}.weights", {"bits": 4}),
+    Recipe("offline", "rewritten for this processor beforehand", f"{_ROOM}.offline"),
 )
 
 

@@ -37,7 +37,7 @@ class Variant:
     bytes: int = 0
     load_ms: float = 0.0
     memory_bytes: int = 0
-    """What a process grew by when it loaded and ran it."""
+    """What a process grew by when it loaded it and ran one row."""
     latency_us: Mapping[int, float] = field(default_factory=dict)
     """Rows in one run → median µs of the run."""
     quality: Mapping[str, Any] = field(default_factory=dict)

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.neural_network import MLPClassifier
 
 from rapide.converters.errors import ConversionError
 from rapide.converters.limits import Limits
@@ -22,25 +20,8 @@ from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.manifest import Manifest
 from tests import models
 from tests.converters.in_process import InProcess
-from tests.converters.material import TARGET, converted
+from tests.converters.material import converted
 from tests.versions import entry_of, publish_version
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[Any, Any]:
-    features, target = load_digits(return_X_y=True, as_frame=True)
-    return features.astype(float), target
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, digits: tuple[Any, Any]) -> Path:
-    """``models/subject/1``: a network that was trained on the even rows; ``rows.parquet``: the odd ones."""
-    folder = tmp_path_factory.mktemp("digits")
-    features, target = digits
-    network = MLPClassifier((256,), random_state=0, tol=1e-2, n_iter_no_change=2)
-    converted(folder, network, features[::2], target[::2])
-    features[1::2].assign(**{TARGET: target[1::2]}).to_parquet(folder / "rows.parquet")
-    return folder
 
 
 def run(folder: Path, *, sandbox: SandboxMaker | None = None, name: str = "subject", **options: Any) -> Optimised:
