@@ -21,11 +21,13 @@ COMES_WITH = {"gevent": "locust", "joblib": "scikit-learn", "scipy": "scikit-lea
 BY_HAND = {"atheris"}
 """Tools of what nobody runs but by hand."""
 
+HEAVY = ("convert", "xgboost", "lightgbm", "catboost", "torch", "transformers")
+"""Of the sources of models: imported only for a model of theirs."""
 EXTRAS = {
     "server": ("otel",),  # imported only where an endpoint is set
     "rapide/cli": ("convert", "reports"),  # imported only by commands that convert
     "proto": ("test",),  # grpcio-tools, to generate
-    "converters": ("convert", "torch", "transformers"),
+    "converters": HEAVY,
     "demo": ("convert",),
     "loadtests": ("loadtest", "convert"),
     "profiles": (),

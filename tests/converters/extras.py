@@ -20,7 +20,7 @@ def needs(extra: str, *modules: str) -> None:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if not missing:
         return
-    reason = f'the extra rapide[{extra}] is not installed ({", ".join(missing)}): pip install ".[{extra}]"'
+    reason = _reason(extra, missing)
     if os.environ.get(ALL):
         pytest.fail(f"scripts/test --all, but {reason}", pytrace=False)
     pytest.skip(reason, allow_module_level=True)
@@ -31,3 +31,15 @@ def imported(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module(name)
+
+
+def installed(extra: str, *modules: str) -> pytest.MarkDecorator:
+    """A mark for a test, or for one of its cases: the same, where a test module has others as well."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get(ALL):
+        pytest.fail(f"scripts/test --all, but {_reason(extra, missing)}", pytrace=False)
+    return pytest.mark.skipif(bool(missing), reason=_reason(extra, missing))
+
+
+def _reason(extra: str, missing: list[str]) -> str:
+    return f'the extra rapide[{extra}] is not installed ({", ".join(missing)}): pip install ".[{extra}]"'

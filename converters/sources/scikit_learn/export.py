@@ -26,6 +26,8 @@ from sklearn.pipeline import Pipeline
 
 from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
 from rapide.converters.errors import ConversionError
+from rapide.converters.sources.boosters.graph import register as register_booster
+from rapide.converters.sources.boosters.table import booster_of
 from rapide.converters.sources.scikit_learn.parts import register_parts
 from rapide.converters.sources.scikit_learn.structure import Node, column_positions, describe, parts, root, walk
 from rapide.converters.sources.scikit_learn.table import first_step
@@ -41,6 +43,9 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
     """
     register_parts()
     node = root(estimator, tuple(column.name for column in columns))
+    for part in walk(node):
+        if booster_of(part.estimator) is not None:
+            register_booster(part.estimator)
     check_supported(node)
     prepared = prepare(estimator, precision)
     _drop_unused_columns(prepared)

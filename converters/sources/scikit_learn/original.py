@@ -19,6 +19,7 @@ from rapide.converters.columns import Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
 from rapide.converters.samples import Frame
+from rapide.converters.sources.boosters.table import booster_of, opened_booster
 from rapide.converters.sources.contract import SplitSite
 from rapide.converters.sources.scikit_learn.export import to_onnx
 from rapide.converters.sources.scikit_learn.splits import split_sites
@@ -38,20 +39,21 @@ def open_original(job: Mapping[str, Any], frame: Frame, channel: Channel) -> Skl
     """The model of ``job["model"]``, checked against the sample. Raises ConversionError."""
     channel.step("unpickling the model (this runs code stored in it)")
     model, trained_with = unpickle(Path(job["model"]), channel)
-    if not isinstance(model, BaseEstimator):
+    model = opened_booster(model)
+    if not isinstance(model, BaseEstimator) and booster_of(model) is None:
         raise ConversionError(
             f"the file holds a {type(model).__name__}, not a scikit-learn estimator",
             hint="Save the fitted estimator or pipeline itself.",
         )
     channel.step("comparing the model with the sample")
-    return SklearnOriginal(model, trained_with, frame, job, channel)
+    return SklearnOriginal(model, {"scikit-learn": trained_with}, frame, job, channel)
 
 
 class SklearnOriginal:
     """Implements ``contract.Original``. Making one raises ConversionError where model and sample do not fit."""
 
     def __init__(
-        self, model: Any, trained_with: str, frame: Frame, job: Mapping[str, Any], channel: Channel
+        self, model: Any, trained_with: Mapping[str, str], frame: Frame, job: Mapping[str, Any], channel: Channel
     ) -> None:
         self._model = model
         self._trained_with = trained_with
@@ -77,7 +79,7 @@ class SklearnOriginal:
             "estimator": f"{kind.__module__.partition('.')[0]}.{kind.__name__}",
             "task": self._task.name,
             "steps": [describe(part) for part in parts(self._root)],
-            "trained_with": {"scikit-learn": self._trained_with},
+            "trained_with": dict(self._trained_with),
         }
 
     @property
@@ -95,7 +97,7 @@ class SklearnOriginal:
         inner = self._model
         while hasattr(inner, "best_estimator_"):
             inner = inner.best_estimator_
-        narrows_itself = isinstance(inner, Pipeline) and not hasattr(inner.steps[-1][1], "_predictors")
+        narrows_itself = isinstance(inner, Pipeline) and not _compares_doubles(inner.steps[-1][1])
         return ("float32", "mixed", "float64") if narrows_itself else ("float32", "float64")
 
     def answers(self, frame: Frame) -> dict[str, Array]:
@@ -138,6 +140,9 @@ class SklearnOriginal:
 
     def known_categories(self, column: str) -> tuple[str, ...]:
         for node in walk(self._root):
+            booster = booster_of(node.estimator)
+            if booster is not None and column in node.columns:
+                return tuple(sorted(booster.categories(node.estimator).get(node.columns.index(column), ())))
             categories = getattr(node.estimator, "categories_", None)
             if categories is not None and column in node.columns and len(categories) == len(node.columns):
                 known = categories[node.columns.index(column)]
@@ -192,6 +197,10 @@ class SklearnOriginal:
                 hint="Try another --precision, or a similar estimator.",
             ) from error
         return answers
+
+
+def _compares_doubles(predictor: Any) -> bool:
+    return hasattr(predictor, "_predictors") or type(predictor).__module__.startswith("lightgbm.")
 
 
 def _transformed(site: SplitSite, argument: Any, frame: Frame) -> Array:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from rapide.converters.sources.boosters.splits import places_of as places_of_booster
+from rapide.converters.sources.boosters.table import booster_of
 from rapide.converters.sources.contract import SplitSite
-from rapide.converters.sources.scikit_learn.structure import Node, Transform, dense, walk
+from rapide.converters.sources.scikit_learn.places import Place, Reaches
+from rapide.converters.sources.scikit_learn.structure import Node, dense, walk
 from rapide.server.tensors import Array
-
-Reaches = Callable[[Array, Array], Array]
-"""(matrix, splits of the place) → [N, those splits] booleans."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """All comparisons of one estimator."""
-
-    path: str
-    before: Transform
-    features: Array
-    thresholds: Array
-    cast: type
-    reaches: Reaches
 
 
 def split_sites(root: Node, most: int) -> list[SplitSite]:
@@ -34,7 +21,7 @@ def split_sites(root: Node, most: int) -> list[SplitSite]:
     places = [place for node in walk(root) for place in _places_of(node)]
     total = sum(len(place.thresholds) for place in places)
     wanted = np.unique(np.linspace(0, total - 1, min(most, total)).astype(int)) if total else np.empty(0, int)
-    groups: dict[tuple[int, type], list[tuple[_Place, Array]]] = {}
+    groups: dict[tuple[int, type], list[tuple[Place, Array]]] = {}
     start = 0
     for place in places:
         stop = start + len(place.thresholds)
@@ -45,7 +32,7 @@ def split_sites(root: Node, most: int) -> list[SplitSite]:
     return [_site(group) for group in groups.values()]
 
 
-def _site(group: Sequence[tuple[_Place, Array]]) -> SplitSite:
+def _site(group: Sequence[tuple[Place, Array]]) -> SplitSite:
     before = group[0][0].before
     return SplitSite(
         paths=tuple(place.path for place, mine in group for _ in mine),
@@ -57,14 +44,17 @@ def _site(group: Sequence[tuple[_Place, Array]]) -> SplitSite:
     )
 
 
-def _places_of(node: Node) -> Iterator[_Place]:
+def _places_of(node: Node) -> Iterator[Place]:
+    if booster_of(node.estimator) is not None:
+        yield from places_of_booster(node)
+        return
     for attribute, finder in _FINDERS:
         if hasattr(node.estimator, attribute):
             yield from finder(node)
             return
 
 
-def _of_tree(node: Node) -> Iterator[_Place]:
+def _of_tree(node: Node) -> Iterator[Place]:
     tree = node.estimator.tree_
     inner = np.flatnonzero(tree.children_left != tree.children_right)
 
@@ -75,13 +65,13 @@ def _of_tree(node: Node) -> Iterator[_Place]:
     yield _place(node, tree.feature[inner], tree.threshold[inner], np.float32, reaches)
 
 
-def _of_histogram_trees(node: Node) -> Iterator[_Place]:
+def _of_histogram_trees(node: Node) -> Iterator[Place]:
     for round_number, trees in enumerate(node.estimator._predictors):
         for tree in trees:
             yield _of_histogram_tree(node, tree.nodes, f"round {round_number + 1}")
 
 
-def _of_histogram_tree(node: Node, nodes: Any, detail: str) -> _Place:
+def _of_histogram_tree(node: Node, nodes: Any, detail: str) -> Place:
     inner = np.flatnonzero((nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0))
 
     def reaches(matrix: Array, splits: Array) -> Array:
@@ -101,13 +91,13 @@ def _of_histogram_tree(node: Node, nodes: Any, detail: str) -> _Place:
     )
 
 
-def _of_bins(node: Node) -> Iterator[_Place]:
+def _of_bins(node: Node) -> Iterator[Place]:
     edges = [np.asarray(column, dtype=np.float64)[1:-1] for column in node.estimator.bin_edges_]
     features = np.repeat(np.arange(len(edges)), [column.size for column in edges])
     yield _place(node, features, np.concatenate(edges), np.float64)
 
 
-def _of_binarizer(node: Node) -> Iterator[_Place]:
+def _of_binarizer(node: Node) -> Iterator[Place]:
     width = node.estimator.n_features_in_
     yield _place(node, np.arange(width), np.full(width, float(node.estimator.threshold)), np.float64)
 
@@ -118,8 +108,8 @@ def _all_rows(matrix: Array, splits: Array) -> Array:
 
 def _place(
     node: Node, features: Any, thresholds: Any, cast: type, reaches: Reaches = _all_rows, *, detail: str = ""
-) -> _Place:
-    return _Place(
+) -> Place:
+    return Place(
         path=" → ".join(part for part in (node.path or type(node.estimator).__name__, detail) if part),
         before=node.before,
         features=np.asarray(features, dtype=np.int64),
@@ -129,7 +119,7 @@ def _place(
     )
 
 
-_FINDERS: tuple[tuple[str, Callable[[Node], Iterator[_Place]]], ...] = (
+_FINDERS: tuple[tuple[str, Callable[[Node], Iterator[Place]]], ...] = (
     ("tree_", _of_tree),
     ("_predictors", _of_histogram_trees),
     ("bin_edges_", _of_bins),

@@ -13,6 +13,7 @@ from rapide.converters.channel import Channel
 from rapide.converters.columns import Column
 from rapide.converters.errors import ConversionError
 from rapide.converters.samples import Frame, column_kind
+from rapide.converters.sources.boosters.table import booster_of
 from rapide.converters.sources.scikit_learn.structure import column_positions, root, walk
 
 
@@ -25,7 +26,7 @@ class TrainedTable:
 
     def __init__(self, model: Any, sample: Frame, target: str, channel: Channel) -> None:
         first = first_step(model)
-        self._by_name = hasattr(model, "feature_names_in_")
+        self._by_name = bool(_own_names(model, sample))
         # A text vectoriser takes a list of texts and no table.
         self._is_document = hasattr(first, "build_analyzer")
         self.names = _trained_names(model, sample, target)
@@ -54,10 +55,18 @@ def first_step(model: Any) -> Any:
     return model
 
 
+def _own_names(model: Any, sample: Frame) -> tuple[str, ...]:
+    """The names that the model was trained with; empty if it was trained on a matrix."""
+    booster = booster_of(model)
+    if booster is not None:
+        return booster.column_names(model, list(sample.columns))
+    return tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
+
+
 def _trained_names(model: Any, sample: Frame, target: str) -> tuple[str, ...]:
-    wanted = getattr(model, "feature_names_in_", None)
-    if wanted is not None:
-        return tuple(str(name) for name in wanted)
+    wanted = _own_names(model, sample)
+    if wanted:
+        return wanted
     given = [name for name in sample.columns if name != target]
     count = getattr(model, "n_features_in_", None)
     if count is not None and count != len(given):
@@ -85,7 +94,7 @@ def _check_names(model: Any, used: tuple[str, ...], sample: Frame, target: str, 
             f"the sample lacks {listed(missing)}, which the model was trained on",
             hint=f"It has {listed(surplus)} instead; names must match exactly." if surplus else "",
         )
-    if surplus and hasattr(model, "feature_names_in_"):
+    if surplus and _own_names(model, sample):
         channel.note(f"not used by the model, left out: {listed(surplus)}")
 
 

@@ -41,6 +41,8 @@ class Task:
     def shaped(self, output: Output, answer: Any) -> Array:
         """``answer`` as the graph gives it: labels [N] or [N, targets], numbers [N, columns]."""
         array = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
+        if output.is_label and array.ndim == 2 and array.shape[1] == 1:  # CatBoost's
+            array = array.ravel()
         if not output.is_label:
             numbers: Array = array.astype(np.float64).reshape(len(array), -1)
             return numbers

@@ -97,7 +97,9 @@ ROWS = {"x": random().normal(size=(6, 3)).astype(np.float32)}
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        pytest.param(modules.FixedRows(), r"insists on the number of rows .* x\.shape\[0\]", id="rows"),
+        pytest.param(
+            modules.FixedRows(), r"insists on the number of rows of its example.* x\.shape\[0\]", id="rows"
+        ),
         pytest.param(modules.Flattened(), r"'output' has 18 rows where 6 were given", id="rows of answers"),
         pytest.param(modules.Branching(), r"torch\.export cannot follow the module: .* torch\.where", id="branch"),
         pytest.param(modules.Regression(5), r"fails on the sample's first rows.* x float32 \[6, 3\]", id="width"),

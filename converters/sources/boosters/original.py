@@ -1,0 +1,33 @@
+"""Files of the libraries' own, which hold trees and no code."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from rapide.converters.channel import Channel
+from rapide.converters.sources.boosters.table import BOOSTERS, Booster
+from rapide.converters.sources.contract import Original
+from rapide.converters.sources.scikit_learn.original import SklearnOriginal
+
+_LIBRARIES = {
+    ".ubj": "xgboost",
+    ".json": "xgboost",
+    ".txt": "lightgbm",
+    ".lgb": "lightgbm",
+    ".cbm": "catboost",
+    ".cb": "catboost",
+}
+
+
+def open_original(job: Mapping[str, Any], sample: Any, channel: Channel) -> Original:
+    """The model in ``job["model"]``, by its suffix. Raises ConversionError."""
+    path = Path(job["model"])
+    library = _LIBRARIES[path.suffix.lower()]
+    channel.step(f"reading the model of {library}")
+    booster = cast("Booster", importlib.import_module(BOOSTERS[library]))
+    estimator = booster.opened(path)
+    channel.step("comparing the model with the sample")
+    return SklearnOriginal(estimator, {}, sample, job, channel)
