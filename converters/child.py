@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rapide.converters.channel import Channel
-from rapide.converters.confine import confine
 from rapide.converters.errors import ConversionError
 from rapide.converters.limits import Limits
+from rapide.server.confine import confine
 
 
 def main(module: str, job_path: str, descriptor: str) -> int:

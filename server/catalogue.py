@@ -12,12 +12,14 @@ A request that resolves a route and submits to its engine without awaiting in be
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import enum
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rapide.server.batching import BatchPolicy
 from rapide.server.context import AnsweredBy
@@ -31,6 +33,7 @@ from rapide.server.routing import ModelTargets, Router
 from rapide.server.settings import Settings
 from rapide.server.telemetry.inputs import dynamic_axes
 from rapide.server.telemetry.recorder import Recorder
+from rapide.server.trials import TrialLimits, Trials
 from rapide.server.tuning_file import ModelTuning, in_force
 
 _log = logging.getLogger(__name__)
@@ -275,9 +278,17 @@ def catalogue_of(
             inline_below_us=tuning.inline_below_us,
         )
 
+    trials = Trials(
+        settings.trial,
+        TrialLimits(settings.trial_memory_bytes, settings.trial_timeout_s),
+        Path(settings.state_dir) if settings.state_dir else None,
+    )
+
     def load(entry: VersionEntry, text: str) -> Model:
         tuning = _tuning_of(settings, text)
-        return load_model(entry, session_options(tuning), _variant_of(entry, tuning))
+        options, variant = session_options(tuning), _variant_of(entry, tuning)
+        trials.ensure(entry, dataclasses.asdict(options), variant)
+        return load_model(entry, options, variant)
 
     return Catalogue(load, make_engine, make_recorder, loaders, drain_s=settings.drain_s)
 

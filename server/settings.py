@@ -328,6 +328,31 @@ class Settings:
         minimum=1024,
         maximum=2_147_483_647,
     )
+    trial: str = _setting(
+        "unproven",
+        _LIMITS,
+        "which versions are loaded in a process with limits first, before a worker loads them: unproven (those "
+        "whose manifest does not say that their publisher did), all, or none",
+        "a hostile or broken file must not take a worker down; what `rapide convert` published was tried there",
+        choices=("unproven", "all", "none"),
+    )
+    trial_memory_bytes: int = _setting(
+        4 * 1024 * 1024 * 1024,
+        _LIMITS,
+        "address space of such a trial, beside four times the version's size",
+        "Python, numpy and the runtime map one GiB; a graph that unfolds to more is a mistake or an attack",
+        unit="bytes",
+        minimum=1024 * 1024 * 1024,
+    )
+    trial_timeout_s: float = _setting(
+        30.0,
+        _LIMITS,
+        "how long such a trial may take",
+        "the largest models load and answer within seconds; well below prepare_timeout_s",
+        unit="s",
+        minimum=1,
+        maximum=86400,
+    )
     max_concurrent_streams: int = _setting(
         1024,
         _LIMITS,

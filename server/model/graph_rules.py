@@ -29,8 +29,8 @@ MAX_NODES = 100_000
 MAX_DEPTH = 8
 """Of loop bodies and branches within each other; whoever walks a graph recurses."""
 MAX_FUNCTIONS = 10_000
-MAX_ROW_ELEMENTS = 1 << 26
-"""Of the fixed dimensions of one input, beside the first: a 4096 × 4096 RGB image has 50 million."""
+MAX_ROW_ELEMENTS = 1 << 24
+"""Of the fixed dimensions of one input, beside the first: a 2048 × 2048 RGB image has 13 million."""
 MAX_DENSE_BYTES = 1 << 31
 """What a sparse tensor may grow to when it is written out."""
 MAX_NAME = 1024

@@ -223,6 +223,7 @@ _ENCODERS: Final[Mapping[DataType, Callable[[str, Array], Any]]] = {
 """Inputs that the runtime takes in another form than ours."""
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE = "/onnxruntime_src/"
 _STATUS = re.compile(r"Status Message: (.*)", re.DOTALL)
 _PRIVATE = re.compile(r"[/\\]\w|\w::\w")
 """Paths of files, names in the runtime's source."""
@@ -230,7 +231,29 @@ _PRIVATE = re.compile(r"[/\\]\w|\w::\w")
 
 def _reason(error: Exception) -> str:
     """The runtime's words, for operators."""
-    return _PREFIX.sub("", str(error)).strip()[:400] or type(error).__name__
+    text = _without_place(_PREFIX.sub("", str(error)))
+    return _PREFIX.sub("", text).strip()[:400] or type(error).__name__
+
+
+def _without_place(text: str) -> str:
+    """``text`` without the file, line and C++ signature that the runtime puts before what it says."""
+    before, found, after = text.partition(_SOURCE)
+    if not found:
+        return text
+    said = _past_pair(after, "(", ")").removeprefix(" const").lstrip()
+    if said.startswith("[with "):
+        said = _past_pair(said, "[", "]").lstrip()
+    return before + said if said.strip() else text
+
+
+def _past_pair(text: str, opening: str, closing: str) -> str:
+    """What follows the first ``opening`` and its ``closing``."""
+    depth = 0
+    for position, sign in enumerate(text):
+        depth += (sign == opening) - (sign == closing)
+        if not depth and sign == closing:
+            return text[position + 1 :]
+    return ""
 
 
 def _safe_reason(error: Exception) -> str:

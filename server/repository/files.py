@@ -28,9 +28,11 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of the regular file at ``path``. Raises OSError, also where that is longer."""
     with open_regular(path) as file:
         # A file with a hole claims any length and costs nothing: do not read it to find out.
-        if os.fstat(file.fileno()).st_size > most_bytes:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes > most_bytes:
             raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes")
-        content = file.read(most_bytes + 1)
+        # Room for as much as is asked for is taken before a byte is read.
+        content = file.read(size_bytes + 1)
     if len(content) > most_bytes:  # it grew meanwhile
         raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes")
     return content

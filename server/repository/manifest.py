@@ -136,7 +136,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A published version. ``lineage``, ``parity`` and ``quality`` are JSON objects that the converter fills."""
+    """A published version. ``lineage``, ``parity``, ``quality`` and ``gates`` are the converter's JSON objects."""
 
     model: str
     version: int
@@ -150,6 +150,8 @@ class Manifest:
     lineage: Mapping[str, Any] = field(default_factory=dict)
     parity: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    """Gate → what was found before publishing, beside its limits."""
     description: str = ""
     parent: int | None = None
     """The version that this one was derived from (retrained, quantised), if any."""
@@ -180,11 +182,12 @@ class Manifest:
             "lineage": dict(self.lineage),
             "parity": dict(self.parity),
             "quality": dict(self.quality),
+            "gates": dict(self.gates),
             **({"variants": [variant.to_json() for variant in self.variants]} if self.variants else {}),
         }
 
     def to_bytes(self) -> bytes:
-        """The file's content. Raises ValueError where lineage, parity or quality hold what JSON cannot carry."""
+        """The file's content. Raises ValueError where the converter's objects hold what JSON cannot carry."""
         return (json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
     @classmethod
@@ -205,6 +208,7 @@ class Manifest:
             lineage=fields.mapping("lineage", {}),
             parity=fields.mapping("parity", {}),
             quality=fields.mapping("quality", {}),
+            gates=fields.mapping("gates", {}),
             description=fields.text("description", ""),
             parent=fields.optional_integer("parent", least=1),
             variants=fields.each("variants", Variant.read),
