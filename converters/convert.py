@@ -28,17 +28,21 @@ from rapide.converters.quality_bar import CONSTANT, NONE, check_bar, number_in
 from rapide.converters.quality_bar import refusal as quality_refusal
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source, source_of
+from rapide.converters.trial_gate import Trial
 from rapide.server.errors import Conflict, RapideError
 from rapide.server.repository.labels import LabelChanges, apply_changes, parse_changes
 from rapide.server.repository.layout import check_model_name
 from rapide.server.repository.local import LocalRepository
 from rapide.server.repository.manifest import Manifest
+from rapide.server.trials import try_version
 
 ORIGINAL = "rapide.converters.original"
 EXAMINE = "rapide.converters.examine"
 """The modules of the two children."""
 
 _RULES = (CONSTANT, NONE)
+_SPEED_ROWS = (1, 32)
+_PROFILE_SHARES = (0.5, 0.95)
 _NEXT = 10**9
 """Stands for the number that the new version will have, where it is not known yet."""
 
@@ -57,8 +61,10 @@ class Published:
     elapsed_s: float
 
 
-def convert(options: ConvertOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox) -> Published:
-    """Converts, checks and publishes. ``sandbox`` makes the processes that do the work.
+def convert(
+    options: ConvertOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox, trial: Trial = try_version
+) -> Published:
+    """Converts, checks and publishes. ``sandbox`` makes the processes that work, ``trial`` tries what came out.
 
     Raises ConversionError (GateRefused where a check failed) or another RapideError; then nothing was published.
     """
@@ -80,7 +86,7 @@ def convert(options: ConvertOptions, listener: Listener, *, sandbox: SandboxMake
         facts, attempts, chosen = _attempts(options, source, folder, listen, sandbox)
         _check_gates(options, chosen)
         listen("step", "publishing")
-        version, manifest = publish_attempt(options, folder, facts, chosen)
+        version, manifest = publish_attempt(options, folder, facts, chosen, trial)
     _set_label(options, version)
     return Published(
         version=version,
@@ -230,9 +236,23 @@ def _examination_job(
         "metric": options.metric,
         "baseline": options.baseline,
         "hurdle": options.hurdle,
+        "speed_rows": list(_speed_rows(options)),
         "max_difference": options.max_difference,
         "max_flips": options.max_flips,
     }
+
+
+def _speed_rows(options: ConvertOptions) -> tuple[int, ...]:
+    """Rows in one run to be timed: one, some, and those that the usage profile says are usual and many."""
+    if options.profile is None:
+        return _SPEED_ROWS
+    from rapide.profiles.document import Profile  # noqa: PLC0415 - needs numpy, which the command does without
+
+    rows = Profile.load(options.profile).find(options.name).rows
+    if not rows.count:
+        return _SPEED_ROWS
+    seen = {max(1, round(rows.quantile(share))) for share in _PROFILE_SHARES}
+    return tuple(sorted({*_SPEED_ROWS, *seen}))
 
 
 def _check_gates(options: ConvertOptions, chosen: Attempt) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from onnx import ModelProto
@@ -26,6 +26,7 @@ from rapide.converters.quality_bar import CONSTANT, NONE, Hurdle, QualityVerdict
 from rapide.converters.row_kinds import MISSING
 from rapide.converters.runner import Runner
 from rapide.converters.surgery import DATATYPES
+from rapide.server.model.graph_rules import check_graph
 from rapide.server.signature import DYNAMIC, Signature, TensorSpec
 from rapide.server.tensors import Array
 
@@ -49,6 +50,7 @@ class _Examination:
         self._model = model
         self._metric = str(job["metric"])
         self._takes_missing = set(job.get("takes_missing", ()))
+        self._speed_rows = [int(rows) for rows in job["speed_rows"]]
         self._baseline = str(job["baseline"])
         self._hurdle = Hurdle.parse(str(job["hurdle"]))
         self._max_flips = int(job["max_flips"])
@@ -80,6 +82,7 @@ class _Examination:
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
             "nodes": len(self._model.graph.node),
+            "graph": check_graph(cast("Any", self._model)).to_json(),
             "signature": _signature(self._model, takes_missing, self._is_batchable()).to_json(),
             "columns": [column.to_json() for column in columns],
             "refused_missing": given_up,
@@ -88,7 +91,7 @@ class _Examination:
             "tolerance": self._stated_tolerance(),
             "quality": {name: figure for name, figure in quality.items() if math.isfinite(figure)},
             "quality_gate": self._quality_verdict(quality),
-            "latency_us": self._runner.latencies_us(self._candidate.feeds),
+            "latency_us": self._runner.latencies_us(self._candidate.feeds, self._speed_rows),
         }
 
     def _answered(self) -> dict[str, Array]:

@@ -27,6 +27,8 @@ class ConvertOptions:
     """What the model must not be worse than: constant, none, a figure, or a column of the sample."""
     hurdle: str = ""
     """The figure to reach, or (+0.05) how much better than the baseline."""
+    profile: Path | None = None
+    """What ``GET /profile`` of a server gave: the model is timed at its sizes too."""
     max_latency_us: float | None = None
     """Largest median time of one row, on this machine; None: only measured."""
     classes: tuple[str, ...] = ()

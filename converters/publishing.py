@@ -13,6 +13,8 @@ from rapide.converters.errors import ConversionError
 from rapide.converters.lineage import lineage
 from rapide.converters.options import ConvertOptions
 from rapide.converters.row_kinds import by_set
+from rapide.converters.trial_gate import Trial, pass_trial
+from rapide.server.machine import read_processor
 from rapide.server.repository.digest import digest_file
 from rapide.server.repository.layout import BASELINE_FILE, GOLDEN_FILE, MODEL_FILE
 from rapide.server.repository.manifest import FileRecord, Manifest, Prediction
@@ -41,28 +43,55 @@ class Attempt:
 
 
 def publish_attempt(
-    options: ConvertOptions, folder: Path, facts: Mapping[str, Any], chosen: Attempt
+    options: ConvertOptions, folder: Path, facts: Mapping[str, Any], chosen: Attempt, trial: Trial
 ) -> tuple[int, Manifest]:
-    """Publishes ``chosen``. Returns the version's number and manifest. Raises RapideError; then nothing is
-    there."""
+    """Publishes ``chosen`` if it passes the ``trial``. Returns the version's number and manifest.
+
+    Raises RapideError; then nothing is there.
+    """
     examination = chosen.examination
     graph = folder / f"{chosen.precision}.onnx"
     if digest_file(graph).sha256 != examination["sha256"]:
         raise ConversionError("the graph changed after it was checked; something else writes to the work folder")
-    files: dict[str, Path | bytes] = {MODEL_FILE: graph}
+    files: dict[str, Path] = {MODEL_FILE: graph}
     for name in (BASELINE_FILE, GOLDEN_FILE):
         path = folder / name
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_SIDE_FILE_BYTES:
             raise ConversionError(f"the child process left no usable {name}")
         files[name] = path
     built: list[Manifest] = []
+    gates = _gates(options, chosen)
 
     def build(version: int, created: str, records: Mapping[str, FileRecord]) -> Manifest:
-        built.append(_manifest(options, facts, chosen, version, created, records))
+        built.append(_manifest(options, facts, chosen, version, created, records, gates))
         return built[-1]
 
+    gates["trial"] = pass_trial(files, build, trial, folder)
     version = publish(options.repository, options.name, files, build)
     return version, built[-1]
+
+
+def _gates(options: ConvertOptions, chosen: Attempt) -> dict[str, Any]:
+    """What each gate found, beside its limit."""
+    examination = chosen.examination
+    binding = [line for line in examination["table"] if not line["advisory"]]
+    gates: dict[str, Any] = {
+        "graph": {**examination["graph"], "bytes": examination["bytes"]},
+        "parity": {
+            "rows": sum(line["rows"] for line in binding),
+            "flips": sum(line["over"] for line in binding if line["is_label"]),
+            "max_flips": options.max_flips,
+            "max_difference": options.max_difference,
+        },
+        "speed": {
+            "latency_us": examination["latency_us"],
+            "max_latency_us": options.max_latency_us,
+            "processor": read_processor()[0],
+        },
+    }
+    if examination["quality_gate"] is not None:
+        gates["quality"] = {name: each for name, each in examination["quality_gate"].items() if name != "fault"}
+    return gates
 
 
 def _manifest(
@@ -72,6 +101,7 @@ def _manifest(
     version: int,
     created: str,
     records: Mapping[str, FileRecord],
+    gates: Mapping[str, Any],
 ) -> Manifest:
     examination = chosen.examination
     columns = [Column.from_json(raw) for raw in examination["columns"]]
@@ -82,7 +112,6 @@ def _manifest(
             "target": options.target,
             "rows": examination["table"][0]["rows"],
             "measured_on": f"the sample given to rapide convert ({options.sample.name if options.sample else ''})",
-            "gate": examination["quality_gate"],
         }
     return Manifest(
         model=options.name,
@@ -102,6 +131,7 @@ def _manifest(
             "checks": by_set(examination["table"]),
         },
         quality=quality,
+        gates=dict(gates),
         description=options.description,
         parent=options.parent,
     )

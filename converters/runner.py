@@ -16,7 +16,6 @@ from rapide.server.tensors import Array
 CHUNK_ROWS = 1000
 CHUNK_VALUES = 1 << 17
 """Of all inputs together: inner layers may be hundreds of times as large."""
-SPEED_BATCHES = (1, 32)
 _REPEATS = 30
 _BUDGET_S = 1.0
 """A large model is timed fewer times, but twice at least."""
@@ -54,9 +53,9 @@ class Runner:
         ]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in self._outputs}
 
-    def latencies_us(self, feeds: Mapping[str, Array]) -> dict[str, float]:
+    def latencies_us(self, feeds: Mapping[str, Array], sizes: Sequence[int]) -> dict[str, float]:
         """Median microseconds of one run, by rows. A first impression: on this machine, while others may work."""
-        return {str(rows): self._median_us(feeds, rows) for rows in SPEED_BATCHES}
+        return {str(rows): self._median_us(feeds, rows) for rows in sizes}
 
     def _median_us(self, feeds: Mapping[str, Array], rows: int) -> float:
         batch = {name: np.resize(array, (rows, *array.shape[1:])) for name, array in feeds.items()}

@@ -44,8 +44,9 @@ def publish_version(
     parity: Mapping[str, Any] | None = None,
     description: str = "",
     variants: Sequence[Variant] = (),
+    is_tried: bool = False,
 ) -> int:
-    """Publishes ``model`` as the next version of ``name``; returns its number."""
+    """Publishes ``model`` as ``name``'s next version; returns its number. ``is_tried``: the manifest says so."""
     contents: dict[str, Path | bytes] = {"model.onnx": model.SerializeToString(), **(files or {})}
     if golden is not None:
         contents["golden.npz"] = golden
@@ -62,6 +63,7 @@ def publish_version(
             parity=parity or {},
             description=description,
             variants=tuple(variants),
+            gates={"trial": {"sha256": [record.sha256 for record in records.values()]}} if is_tried else {},
         )
 
     return publish(root, name, contents, manifest)

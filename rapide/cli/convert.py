@@ -107,6 +107,13 @@ def _add_checks(group: argparse._ArgumentGroup) -> None:
         help="labels that may differ (default: 0)",
     )
     group.add_argument(
+        "--profile",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="what GET /profile of a server gave: time the model at the sizes of its requests too",
+    )
+    group.add_argument(
         "--max-latency-us",
         type=float,
         default=None,
@@ -165,6 +172,7 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
         metric=args.metric,
         baseline=args.baseline,
         hurdle=args.hurdle,
+        profile=args.profile,
         max_latency_us=args.max_latency_us,
         classes=tuple(name.strip() for name in args.classes.split(",") if name.strip()),
         description=args.description,
@@ -215,6 +223,7 @@ def _to_json(published: Published) -> dict[str, Any]:
         "bytes": published.chosen.examination["bytes"],
         "label": published.label,
         "quality": dict(manifest.quality),
+        "gates": dict(manifest.gates),
         "parity": {
             attempt.precision: {"passed": attempt.passed, "checks": attempt.examination["table"]}
             for attempt in published.attempts

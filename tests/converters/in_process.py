@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,9 @@ from rapide.converters.convert import EXAMINE
 from rapide.converters.errors import ConversionError
 from rapide.converters.limits import Limits
 from rapide.converters.sandbox import Listener
+from rapide.server.model import SessionOptions, load_model
+from rapide.server.repository.snapshot import VersionEntry
+from rapide.server.trials import TrialLimits, TrialReport
 
 Tamper = Callable[[Path], None]
 """Changes the graph at a path, as a faulty converter would have made it."""
@@ -82,3 +85,9 @@ class _Conversation:
             self._answers.put(("error", error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the other thread waits for an answer
             self._answers.put(("error", ConversionError(f"unexpected {type(error).__name__}: {error}")))
+
+
+def trial_in_process(entry: VersionEntry, limits: TrialLimits, options: Mapping[str, Any]) -> TrialReport:
+    """A stand-in for ``try_version``: the server's loader, here."""
+    load_model(entry, SessionOptions(**options))
+    return TrialReport(seconds=0.0, peak_bytes=0)

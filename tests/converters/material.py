@@ -12,7 +12,7 @@ import pandas as pd
 from rapide.converters.convert import Published, convert
 from rapide.converters.options import ConvertOptions
 from rapide.converters.sandbox import SandboxMaker
-from tests.converters.in_process import InProcess
+from tests.converters.in_process import InProcess, trial_in_process
 
 ROWS = 120
 TARGET = "target"
@@ -95,4 +95,4 @@ def converted(
         target=TARGET if target is not None else "",
         **options,
     )
-    return convert(chosen, lambda kind, text: None, sandbox=sandbox or InProcess())
+    return convert(chosen, lambda kind, text: None, sandbox=sandbox or InProcess(), trial=trial_in_process)

@@ -327,7 +327,7 @@ def test_a_model_that_is_worse_than_the_baseline(tmp_path: Path, options: dict[s
 def test_what_passes_says_by_how_much(tmp_path: Path) -> None:
     frame = floats()
     published = converted(tmp_path, Ridge(), frame, frame["width"], metric="r2", hurdle="+0.9")
-    gate = published.manifest.quality["gate"]
+    gate = published.manifest.gates["quality"]
     assert gate["passed"]
     assert gate["baseline"] == 0.0
     assert gate["hurdle"] == 0.9
@@ -338,7 +338,7 @@ def test_a_constant_is_as_good_as_a_constant(tmp_path: Path) -> None:
     frame = floats()
     constant = Ridge(alpha=1e12)
     published = converted(tmp_path, constant, frame, frame["width"] + 3.0)
-    assert published.manifest.quality["gate"]["passed"]
+    assert published.manifest.gates["quality"]["passed"]
 
 
 def test_a_model_that_is_too_slow(tmp_path: Path) -> None:

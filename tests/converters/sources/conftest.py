@@ -12,7 +12,7 @@ import pytest
 
 from rapide.converters.convert import Published, convert
 from rapide.converters.options import ConvertOptions
-from tests.converters.in_process import InProcess
+from tests.converters.in_process import InProcess, trial_in_process
 
 Publish = Callable[..., Published]
 
@@ -30,7 +30,7 @@ def publish(tmp_path: Path) -> Publish:
             path = tmp_path / "rows.parquet"
             sample.to_parquet(path)
         chosen = ConvertOptions(model, path, tmp_path / "models", "subject", **options)
-        return convert(chosen, lambda kind, text: None, sandbox=InProcess())
+        return convert(chosen, lambda kind, text: None, sandbox=InProcess(), trial=trial_in_process)
 
     return run
 

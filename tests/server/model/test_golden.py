@@ -104,6 +104,47 @@ def test_what_cannot_be_read_is_broken(tmp_path: Path, content: bytes, fault: st
         read_golden(written(tmp_path, content), SIGNATURE)
 
 
+def archive(name: str, content: bytes, **how: Any) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **how) as out:
+        out.writestr(name, content)
+    return file.getvalue()
+
+
+def claimed(shape: str, dtype: str = "<f4", data: bytes = bytes(24)) -> bytes:
+    """An array whose header says what it likes."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        pytest.param(
+            archive("input:x.npy", claimed("(1099511627776, 4)")), "claims .* of float32 in", id="huge shape"
+        ),
+        pytest.param(
+            archive("input:x.npy", claimed("(3,)", "<U10000000")), "claims .* of <U10000000 in", id="text"
+        ),
+        pytest.param(archive("input:x.npy", claimed("(-3, -2)")), "claims|cannot be read", id="negative"),
+        pytest.param(archive("input:x.npy", claimed("(3,)", "|O")), "it holds a pickle", id="a pickle inside"),
+        pytest.param(archive("input:x.npy", claimed("(" * 3000)), "cannot be read", id="nested header"),
+        pytest.param(archive("input:x.npy", claimed("-" * 9000 + "1")), "cannot be read", id="deep header"),
+        pytest.param(
+            archive("input:x.npy", claimed("(6,)"), compression=zipfile.ZIP_LZMA), "in a way that numpy", id="lzma"
+        ),
+        pytest.param(
+            archive("input:x.npy", bytes(300 << 20), compression=zipfile.ZIP_DEFLATED),
+            "unpacks to more",
+            id="zip bomb",
+        ),
+    ],
+)
+def test_what_is_claimed_is_not_believed(tmp_path: Path, content: bytes, fault: str) -> None:
+    with pytest.raises(BrokenVersion, match=fault):
+        read_golden(written(tmp_path, content), SIGNATURE)
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golden_module, "MAX_GOLDEN_BYTES", 1000)
     file = io.BytesIO()
