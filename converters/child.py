@@ -22,7 +22,8 @@ def main(module: str, job_path: str, descriptor: str) -> int:
     a death that the parent explains."""
     channel = Channel(int(descriptor))
     job: dict[str, Any] = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    problem = confine(Limits.from_json(job["limits"]))
+    may_start = bool(job.get("may_start_processes", True))
+    problem = confine(Limits.from_json(job["limits"]), may_start_processes=may_start)
     if problem:
         channel.send({"confinement": f"the network could not be cut off: {problem}"})
     try:

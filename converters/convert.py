@@ -225,6 +225,7 @@ def _examination_job(
     candidate: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
+        "may_start_processes": False,
         "graph": str(folder / f"{precision}.onnx"),
         "arrays": str(folder / f"{precision}.npz"),
         "columns": facts["columns"],

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,48 @@ def connect(job: dict[str, Any], channel: Channel) -> None:
         channel.answer(f"refused: {error.strerror}")
     else:
         channel.answer("connected")
+
+
+def connect_locally(job: dict[str, Any], channel: Channel) -> None:
+    """By a socket that is a file: the desktop's, a container daemon's."""
+    try:
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(job["path"])
+    except OSError as error:
+        channel.answer(f"refused: {error.strerror}")
+    else:
+        channel.answer("connected")
+
+
+def fork(job: dict[str, Any], channel: Channel) -> None:
+    try:
+        child = os.fork()
+    except OSError as error:
+        channel.answer(f"refused: {error.strerror}")
+        return
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    channel.answer("forked")
+
+
+def run_a_program(job: dict[str, Any], channel: Channel) -> None:
+    try:
+        subprocess.run(["true"], check=True)
+    except OSError as error:
+        channel.answer(f"refused: {error.strerror}")
+    else:
+        channel.answer("ran")
+
+
+def use_threads(job: dict[str, Any], channel: Channel) -> None:
+    done: list[int] = []
+    threads = [threading.Thread(target=done.append, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    channel.answer(len(done))
 
 
 def raise_limits(job: dict[str, Any], channel: Channel) -> None:

@@ -120,6 +120,28 @@ def test_the_network_is_cut_off_or_said_not_to_be(child: Make) -> None:
     assert (answer == "connected") is warned, "either it is off, or the user was told"
 
 
+def test_local_sockets_are_refused_too(child: Make, tmp_path: Path) -> None:
+    path = str(tmp_path / "daemon")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        with child("connect_locally", path=path) as sandbox:
+            assert sandbox.ask() == "refused: Permission denied"
+
+
+@pytest.mark.parametrize("do", ["fork", "run_a_program"])
+def test_processes_are_started_only_where_that_is_allowed(child: Make, do: str) -> None:
+    with child(do) as sandbox:
+        assert sandbox.ask() in ("forked", "ran")
+    with child(do, may_start_processes=False) as sandbox:
+        assert sandbox.ask() == "refused: Operation not permitted"
+
+
+def test_threads_are_always_allowed(child: Make) -> None:
+    with child("use_threads", may_start_processes=False) as sandbox:
+        assert sandbox.ask() == 4
+
+
 def test_limits_stay_where_they_are(child: Make) -> None:
     heard: list[tuple[str, str]] = []
     with child("raise_limits", heard=heard) as sandbox:
