@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import multiprocessing
 import select
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from random import Random
 
 from rapide.server.protocols.http2 import frames
@@ -86,6 +89,46 @@ def attack(address: Address, peer: Peer, within_s: float = 30.0) -> list[Taken]:
     return [_one(sock, peer, until_s) for sock in [_connected(address, peer) for _ in range(peer.count)]]
 
 
+def assault(address: Address, peer: Peer, for_s: float) -> list[Taken]:
+    """The same again and again, on new connections, for so long; what is left to be read is waited for."""
+    until_s = time.monotonic() + for_s
+    taken = attack(address, peer)
+    while time.monotonic() < until_s:
+        taken += attack(address, peer)
+    return taken
+
+
+class Assailant:
+    """A process of its own, so that who is measured meanwhile does not wait for us."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_obey, args=(theirs,), daemon=True)
+        self._process.start()
+
+    def assault(self, address: Address, peer: Peer, for_s: float) -> list[Taken]:
+        self._pipe.send((address, PEERS.index(peer), for_s))
+        outcome: list[Taken] | Exception = self._pipe.recv()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        self._pipe.send(None)
+        self._process.join(10)
+        self._pipe.close()
+
+
+def _obey(pipe: Connection) -> None:
+    while (order := pipe.recv()) is not None:
+        address, place, for_s = order
+        try:
+            pipe.send(assault(address, PEERS[place], for_s))
+        except Exception as error:  # noqa: BLE001 - told by the test
+            pipe.send(error)
+
+
 def _connected(address: Address, peer: Peer) -> socket.socket:
     sock = socket.socket()
     if not peer.reads:
@@ -119,7 +162,18 @@ def _one(sock: socket.socket, peer: Peer, until_s: float) -> Taken:
                     waiting = waiting[size:] or next(pieces, b"")
             except ConnectionError:
                 return Taken(sent_bytes, got, True, True)
+        if peer.reads:
+            _wait_until_digested(sock, until_s)
     return Taken(sent_bytes, got, False)
+
+
+def _wait_until_digested(sock: socket.socket, until_s: float) -> None:
+    """Ends our side and waits for the server's end: by then it has worked on all that we sent."""
+    sock.settimeout(max(0.1, until_s - time.monotonic()))
+    with contextlib.suppress(ConnectionError):
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1 << 18):
+            pass
 
 
 def repeated(piece: bytes, count: int, first: bytes = OPENING) -> Pieces:

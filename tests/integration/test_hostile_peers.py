@@ -1,7 +1,7 @@
 """Hostile peers against a real worker: each is ended or bounded, in memory and time, and others are served on.
 
-Others are two clients, one for each door, that ask the same worker all the while. What is bounded is the median of
-their waits: the machine's own stalls make single ones long.
+Each peer comes again and again, on a new connection when its last one is ended. Others are two clients, one for
+each door, that connect meanwhile and ask the same worker all the while; what is bounded is how long they wait.
 """
 
 from __future__ import annotations
@@ -20,15 +20,21 @@ import pytest
 
 from rapide.proto import open_inference_pb2 as pb
 from tests import models
-from tests.integration.hostile_peers import PATH, PEERS, Peer, attack
+from tests.integration.hostile_peers import PATH, PEERS, Assailant, Peer
 from tests.integration.server_process import RapideServer, call_on, infer_json, infer_message, running
 
 pytestmark = pytest.mark.integration
 
 MAX_GROWTH_BYTES = 192 << 20
 """What one peer may make a worker hold: a connection's unfinished messages (128 MiB), and what one read brings."""
+ASSAULT_S = 0.6
 MAX_MEDIAN_S = 0.25
-"""A call takes 1 ms on an idle machine; here attacker, victim and bystander share two cores."""
+MIN_MEDIAN_OF = 10
+"""A call takes 1 ms on an idle machine, and under assault mostly 1 to 10 ms; here attacker, victim and bystander
+share two cores with another process of tests. Where one read brings thousands of calls (answers that are not read,
+windows that dribble), each of the few calls waits for a read or two, and the median of so few says nothing."""
+MAX_WAIT_S = 3.0
+"""The longest wait, the connection's beginning included: 0.1 to 0.7 s were measured."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RapideServer]:
         yield running_server
 
 
+@pytest.fixture(scope="module")
+def assailant() -> Iterator[Assailant]:
+    assailant = Assailant()
+    yield assailant
+    assailant.close()
+
+
 class Waits:
     """How long each call took."""
 
@@ -49,15 +62,15 @@ class Waits:
 
 
 @contextmanager
-def bystander(server: RapideServer, at_least: int = 20) -> Iterator[Waits]:
-    """Asks on both doors, in turn, until the end of the block, and at least so often; answers must be right."""
+def bystander(server: RapideServer) -> Iterator[Waits]:
+    """Asks on both doors, in turn, until the end of the block; answers must be right."""
     waits = Waits()
     is_over = threading.Event()
     failures: list[Exception] = []
 
     def ask() -> None:
         try:
-            _ask(server, waits, is_over, at_least)
+            _ask(server, waits, is_over)
         except Exception as error:  # noqa: BLE001 - told by the test's own thread
             failures.append(error)
 
@@ -72,12 +85,12 @@ def bystander(server: RapideServer, at_least: int = 20) -> Iterator[Waits]:
     assert not failures, failures
 
 
-def _ask(server: RapideServer, waits: Waits, is_over: threading.Event, at_least: int) -> None:
+def _ask(server: RapideServer, waits: Waits, is_over: threading.Event) -> None:
     expected = np.ones((1, 4), np.float32) @ models.LINEAR_WEIGHTS + models.LINEAR_BIAS
     connection = http.client.HTTPConnection(*server.http_address, timeout=30)
     with grpc.insecure_channel(server.grpc_target) as channel:
         infer = channel.unary_unary(PATH.decode(), None, None)
-        while not is_over.is_set() or len(waits.grpc_s) < at_least:
+        while not (is_over.is_set() and waits.http_s):
             begun_s = time.monotonic()
             answer = pb.ModelInferResponse.FromString(infer(infer_message("linear", 1, 4), timeout=30))
             waits.grpc_s.append(time.monotonic() - begun_s)
@@ -101,19 +114,20 @@ def reset_peak(pid: int) -> None:
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.door}: {peer.name}")
-def test_a_hostile_peer_harms_nobody(peer: Peer, server: RapideServer) -> None:
+def test_a_hostile_peer_harms_nobody(peer: Peer, server: RapideServer, assailant: Assailant) -> None:
     (worker,) = server.children
     host, port = server.grpc_target.split(":")
     address = server.http_address if peer.door == "http" else (host, int(port))
     reset_peak(worker)
     before_bytes = resident_bytes(worker, "VmRSS")
     with bystander(server) as waits:
-        taken = attack(address, peer)
+        taken = assailant.assault(address, peer, ASSAULT_S)
     growth_bytes = resident_bytes(worker, "VmHWM") - before_bytes
     for one in taken:
         assert one.is_ended or not peer.is_ended
         assert peer.said in one.got or (one.is_reset and peer.door == "grpc")
     assert server.children == [worker], "the worker was lost"
     assert growth_bytes < MAX_GROWTH_BYTES
-    assert statistics.median(waits.grpc_s) < MAX_MEDIAN_S
-    assert statistics.median(waits.http_s) < MAX_MEDIAN_S
+    for waits_s in (waits.grpc_s, waits.http_s):
+        assert len(waits_s) < MIN_MEDIAN_OF or statistics.median(waits_s) < MAX_MEDIAN_S
+        assert max(waits_s) < MAX_WAIT_S
