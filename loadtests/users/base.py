@@ -19,6 +19,8 @@ class PredictionUser(User):
     abstract = True
     options: ClassVar[Options]
     """The run's, set for every user class before the first user starts."""
+    pace: ClassVar[Any] = None
+    """One of locust's functions that keep a pace, instead of ``options.wait_s``."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -33,4 +35,4 @@ class PredictionUser(User):
         raise NotImplementedError
 
     def wait_time(self) -> float:
-        return self.options.wait_s
+        return self.options.wait_s if self.pace is None else float(self.pace())

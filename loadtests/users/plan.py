@@ -76,6 +76,13 @@ def add_options(parser: Any) -> None:
     group.add_argument(
         "--user-keys", type=int, default=0, help="send a rapide-user-key, from this many different ones"
     )
+    group.add_argument(
+        "--usage-profile",
+        default="",
+        metavar="FILE",
+        help="follow a profile's traffic (rapide profile --save)",
+    )
+    group.add_argument("--usage-speed", type=float, default=1.0, help="2 follows it twice as fast")
     group.add_argument("--wait", type=float, default=0.0, help="seconds that a user waits after each answer")
     group.add_argument(
         "--timeout", type=float, default=10.0, help="seconds after which a request counts as failed"

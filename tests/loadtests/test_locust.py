@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rapide.loadtests.users.curve import Curve
+from rapide.profiles.arrivals import Arrivals
+from rapide.profiles.synthetic import synthetic
 from tests import models
 from tests.serving import Served, serving
 
@@ -40,6 +43,22 @@ def test_all_users_together_meet_an_honest_objective(server: Served) -> None:
     assert "All hold" in said.stderr
     for name in ("linear (json)", "linear (binary)", "linear (grpc)"):
         assert name in said.stdout + said.stderr, "every kind of user sent something"
+
+
+def test_users_follow_a_profile_and_end_with_it(server: Served, tmp_path: Path) -> None:
+    """40 requests a second for 4 seconds."""
+    path = tmp_path / "profile.json"
+    path.write_bytes(synthetic("steady", model="linear", rate_per_s=40, duration_s=4).to_bytes())
+    command = [sys.executable, "-m", "rapide.loadtests", "--host", server.http_url, "--model", "linear"]
+    more = ["--usage-profile", str(path), "--slo", "errors<=0,requests>80,requests<220", "JsonUser"]
+    said = subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == PASSED, said.stdout + said.stderr
+
+
+def test_users_come_as_the_profile_had_traffic() -> None:
+    instants_s = np.sort(np.r_[np.linspace(0, 0.99, 12), np.linspace(2, 2.9, 100)])
+    curve = Curve.of(Arrivals(instants_s, np.ones(112, np.int64)))
+    assert [curve.at(time_s) for time_s in (0.0, 0.99, 1.5, 2.1, 3.0)] == [3, 3, 0, 20, None]
 
 
 def test_an_objective_that_is_missed_is_the_exit_code(server: Served) -> None:
@@ -80,6 +99,7 @@ def test_recorded_rows_of_text_and_numbers_are_sent(server: Served, tmp_path: Pa
         (["--model", "linear", "--host", "http://127.0.0.1:1"], "cannot reach http://127.0.0.1:1: "),
         (["--model", "linear", "--host", "127.0.0.1:1"], "cannot reach 127.0.0.1:1: "),
         (["--model", "linear", "--grpc", "127.0.0.1:1", "GrpcUser"], "cannot reach 127.0.0.1:1 over gRPC: "),
+        (["--model", "linear", "--usage-profile", "/nowhere.json"], "/nowhere.json: cannot be read"),
         (["--model", "linear", "--rows-from", "/nowhere.npz"], "No such file or directory: '/nowhere.npz'"),
     ],
 )
