@@ -29,6 +29,8 @@ BARE_ROWS = (1, 8, 16, 32, WHOLE_BATCH)
 LONGER = 2
 """How many times as long as other loops those of the larger model last: a hundred requests take a second or two,
 and what is in flight at the end does not count."""
+RUNS = 40
+"""The fewest runs from which a larger model's rate is taken: half a run is lost at the end on average."""
 LARGER_WARM_UP_S = 1.0
 """In less, not one of many large requests in flight may be answered."""
 BATCHES_IN_FLIGHT = 2
@@ -90,11 +92,16 @@ def best_rows(curve: Mapping[str, Mapping[str, float]]) -> int:
     return int(max(curve, key=lambda rows: curve[rows]["rows_per_s"]))
 
 
-def larger_model(stage: Stage, model: str, rows: int, plan: Plan, number: int) -> list[Entry]:
+def larger_model(
+    stage: Stage, model: str, curve: Mapping[str, Mapping[str, float]], plan: Plan, number: int
+) -> list[Entry]:
     """Rows per second of the bare loop at its best batch size, and of the server on the same core: asked for
     whole batches, and for one row at a time, which it has to gather itself."""
     path = stage.larger / f"{model}.onnx"
-    duration_s = LONGER * plan.duration_s
+    rows = best_rows(curve)
+    run_s = curve[str(rows)]["run_us"] / 1e6
+    duration_s = max(LONGER * plan.duration_s, RUNS * run_s)
+    warm_up_s = max(LARGER_WARM_UP_S, BATCHES_IN_FLIGHT**2 * run_s)
     with Meter() as meter:
         alone = bare.measure(path, (rows,), duration_s)[str(rows)]
     cost = {**dataclasses.asdict(meter.cost), "generator_cores": 0.0}
@@ -103,7 +110,7 @@ def larger_model(stage: Stage, model: str, rows: int, plan: Plan, number: int) -
     for how, each in (("batches", rows), ("rows", 1)):
         checked = stage.checked(_GRPC, workloads.payload(path, each), ONE_WORKER)
         load = Load(BATCHES_IN_FLIGHT * rows // each, duration_s)
-        figures = checked.closed_loop(load, LARGER_WARM_UP_S)
+        figures = checked.closed_loop(load, warm_up_s)
         rows_per_s = figures["requests_per_s"] * each
         found.append({**key, "how": how, "rows": each, "rows_per_s": rows_per_s, **figures})
     return found

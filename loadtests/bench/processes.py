@@ -113,6 +113,10 @@ class ServerProcess:
         """Seconds of processor time that the process and its descendants took so far, ended ones included."""
         return cpu_s(self._process.pid)
 
+    def busiest(self) -> int:
+        """Which of the process and its descendants took most processor time by itself."""
+        return max([self._process.pid, *_descendants(self._process.pid)], key=own_cpu_s)
+
     def memory(self) -> list[Memory]:
         """The process and its descendants, in the order in which they were started."""
         pids = [self._process.pid, *_descendants(self._process.pid)]
@@ -126,15 +130,23 @@ def port_answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def own_cpu_s(pid: int) -> float:
+    """Seconds of processor time of a process alone."""
+    return _cpu_ticks(pid, 2) / os.sysconf("SC_CLK_TCK")
+
+
 def cpu_s(pid: int) -> float:
     """Seconds of processor time of a process and its descendants; ended ones count once they were waited for."""
-    ticks = 0
-    for each in (pid, *_descendants(pid)):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended since it was listed
-            # After the name, which may hold anything: utime, stime, cutime, cstime are fields 14 to 17 (proc(5)).
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(_cpu_ticks(each, 4) for each in (pid, *_descendants(pid))) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_ticks(pid: int, count: int) -> int:
+    """The sum of the first ``count`` of utime, stime, cutime and cstime; 0 of a process that has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # Fields 14 to 17 (proc(5)), counted after the name, which may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11 : 11 + count])
+    return 0
 
 
 def _descendants(pid: int) -> list[int]:

@@ -112,7 +112,6 @@ def _rounds(
 ) -> Iterator[dict[str, Any]]:
     """As many rounds as the plan has and its limit allows, at least one; after each, all that was found so far."""
     checked = stage.everybody(plan.workloads) if "closed" in plan.parts else []
-    best = {model: parts.best_rows(curve) for model, curve in curves.items()}
     found: dict[str, list[Entry]] = {part: [] for part in ROUND_PARTS}
     took_s: list[float] = []
     for number in range(1, plan.rounds + 1):
@@ -127,9 +126,9 @@ def _rounds(
             found["closed"] += parts.closed_loops(checked, plan, number, say)
         if "open" in plan.parts:
             found["open"] += parts.open_loops(checked, found["closed"], plan, number, say)
-        for model, rows in best.items():
+        for model, curve in curves.items():
             say(f"{model}, the server against session.run in a loop")
-            found["larger"] += parts.larger_model(stage, model, rows, plan, number)
+            found["larger"] += parts.larger_model(stage, model, curve, plan, number)
         if "workers" in plan.parts:
             say("one worker and two")
             found["workers"] += parts.two_workers(stage, plan, number)
