@@ -1,0 +1,111 @@
+"""Service-level objectives on latency, to the microsecond: ``p99<5ms,p50<800us,errors<0.1%``. Pure.
+
+A tuner judges every request by itself, so its percentiles are as fine as its clock; the load tests' objectives
+(``loadtests.slo``) are for locust, which rounds to milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from rapide.tuning.errors import TuningError
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+_UNITS_S: Final = {"": 1e-3, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+_LATENCY: Final = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)<=?(?P<limit>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s|)")
+_ERRORS: Final = re.compile(r"errors<=?(?P<limit>\d+(?:\.\d+)?)(?P<unit>%|)")
+DEFAULT_ERRORS: Final = 0.001
+"""Share of requests that may be refused where the objective does not say: a percentile alone is met by refusing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``limit_s`` at ``percent`` of the requests."""
+
+    percent: float
+    limit_s: float
+
+    @property
+    def name(self) -> str:
+        return f"p{self.percent:g}"
+
+    def __str__(self) -> str:
+        return f"{self.name}<{seconds(self.limit_s).replace(' ', '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """All limits must hold. At least one."""
+
+    limits: tuple[Limit, ...]
+    errors: float = DEFAULT_ERRORS
+
+    @classmethod
+    def parse(cls, text: str) -> Slo:
+        """Raises TuningError, naming the part that is no objective."""
+        limits, errors = [], DEFAULT_ERRORS
+        for part in filter(None, text.replace(" ", "").split(",")):
+            if found := _LATENCY.fullmatch(part):
+                limit_s = float(found["limit"]) * _UNITS_S[found["unit"]]
+                limits.append(Limit(float(found["percent"]), limit_s))
+            elif found := _ERRORS.fullmatch(part):
+                errors = float(found["limit"]) * (0.01 if found["unit"] else 1.0)
+            else:
+                raise TuningError(
+                    f"{part!r} is no objective that can be tuned for.",
+                    hint="Write a percentile of the latency and its limit, such as p99<5ms or p99.9<800us; "
+                    "errors<0.1% may be added.",
+                )
+        if not limits or any(limit.limit_s <= 0 for limit in limits):
+            raise TuningError(
+                f"{text!r} names no limit of a latency above 0.", hint="Write one such as p99<5ms."
+            )
+        return cls(tuple(limits), errors)
+
+    @property
+    def main(self) -> Limit:
+        """What is made smallest: the highest percentile."""
+        return max(self.limits, key=lambda limit: limit.percent)
+
+    def __str__(self) -> str:
+        return ",".join([*map(str, self.limits), f"errors<{self.errors:.4g}"])
+
+    def holds(self, latency_s: Floats) -> bool:
+        """Whether ``latency_s`` (infinite where there was no good answer) meets all limits."""
+        return self.strain(latency_s) < 1
+
+    def strain(self, latency_s: Floats) -> float:
+        """The worst of all limits' measured / allowed: below 1 they hold. Infinite where nothing was asked."""
+        if not len(latency_s):
+            return float("inf")
+        errors = float(np.mean(~np.isfinite(latency_s)))
+        parts = [percentile(latency_s, limit.percent) / limit.limit_s for limit in self.limits]
+        return max(parts) if errors <= self.errors else max(*parts, 1.0 + errors)
+
+
+def percentile(latency_s: Floats, percent: float) -> float:
+    """The latency within which ``percent`` of all requests were answered well; infinite if fewer ever were."""
+    rank = max(0, int(np.ceil(percent / 100 * len(latency_s))) - 1)
+    return float(np.partition(latency_s, rank)[rank])
+
+
+def percentiles(latency_s: Floats, percents: Sequence[float]) -> list[float]:
+    """``percentile`` for each of ``percents``."""
+    ordered = np.sort(latency_s)
+    return [float(ordered[max(0, int(np.ceil(each / 100 * len(ordered))) - 1)]) for each in percents]
+
+
+def seconds(value_s: float) -> str:
+    """A time as people write it."""
+    if not np.isfinite(value_s):
+        return "never"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if value_s >= scale:
+            return f"{value_s / scale:.3g} {unit}"
+    return f"{value_s * 1e6:.3g} µs"
