@@ -1,8 +1,7 @@
 """What a run costs by its number of rows, as measured here: the one fact about a model that the simulator needs.
 
-Between measured sizes the cost is interpolated linearly, beyond the largest it grows as between the last two. A batch
-above a cap on rows goes in parts: the cost is the parts', plus what joining their answers takes.
-"""
+Between measured sizes the cost is interpolated linearly, beyond the largest it grows as between the last two. A
+batch above a cap on rows goes in parts: the cost is the parts', plus what joining their answers takes."""
 
 from __future__ import annotations
 
@@ -16,7 +15,8 @@ from rapide.server.repository.fields import Fields
 from rapide.tuning.knobs import Knobs
 
 JOIN_US: Final = 3.0
-"""What joining costs for each part: numpy's concatenate of two outputs, and another call of the runtime's wrapper."""
+"""What joining costs for each part: numpy's concatenate of two outputs, and another call of the runtime's
+wrapper."""
 WORTH: Final = 0.05
 """A difference below this is not worth a knob: two loads of one model differ by almost as much."""
 
@@ -52,7 +52,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points by ascending rows, at least one; ``memory_bytes`` is what a process grew by when it loaded and ran it."""
+    """Points by ascending rows, at least one; ``memory_bytes`` is what a process grew by when it loaded and ran
+    it."""
 
     knobs: Knobs
     points: tuple[Point, ...]

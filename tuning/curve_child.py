@@ -1,9 +1,8 @@
 """Measures one session's curve in a process of its own: ``python -m rapide.tuning.curve_child [CPUS]``.
 
-A process of its own, because memory can be told apart only so, because threads of another session would spin beside
-it, and because a model that crashes the runtime must not take the tuner along. The job comes on standard input, the
-findings go to standard output, one JSON object a line, each as soon as it is known.
-"""
+A process of its own, because memory can be told apart only so, because threads of another session would spin
+beside it, and because a model that crashes the runtime must not take the tuner along. The job comes on standard
+input, the findings go to standard output, one JSON object a line, each as soon as it is known."""
 
 from __future__ import annotations
 
@@ -98,7 +97,9 @@ def measure(model: Model, pool: list[Any], rows: int, budget_s: float) -> Point:
         now_s = time.perf_counter()
         times_s.append(now_s - begun_s)
         count = len(times_s)
-        if count >= LEAST_RUNS and (now_s > end_s or (now_s > enough_s and count % 64 == 0 and _is_narrow(times_s))):
+        if count >= LEAST_RUNS and (
+            now_s > end_s or (now_s > enough_s and count % 64 == 0 and _is_narrow(times_s))
+        ):
             return _point(rows, times_s)
         if now_s > last_s and count >= 3:
             return _point(rows, times_s)

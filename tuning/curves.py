@@ -1,9 +1,8 @@
 """Which curves are measured, in which order, and which of them are worth simulating with.
 
-The whole grid of knobs would take an hour. Instead each variant is measured with each number of threads; those that
-nothing else dominates have each further knob turned alone; what helped is turned together. Each step is skipped where
-it cannot win (the child gives up early, see ``curve_child``).
-"""
+The whole grid of knobs would take an hour. Instead each variant is measured with each number of threads; those
+that nothing else dominates have each further knob turned alone; what helped is turned together. Each step is
+skipped where it cannot win (the child gives up early, see ``curve_child``)."""
 
 from __future__ import annotations
 

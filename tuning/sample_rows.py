@@ -1,11 +1,12 @@
 """Rows to measure with: many different ones, since a model that sees the same few again and again looks faster.
 
-Measured here: a forest of 100 trees answers one row in 7 µs if it is always the same and in 16 if it never is (the
-processor learns the way through the trees), so a curve from one repeated row, or one repeated batch, is a wrong one.
+Measured here: a forest of 100 trees answers one row in 7 µs if it is always the same and in 16 if it never is
+(the processor learns the way through the trees), so a curve from one repeated row, or one repeated batch, is a
+wrong one.
 
-Golden rows are too few and are drawn from again: each column of a table by itself, so that values stay within what the
-model was trained on and rows differ. Where columns belong together (sequences, images) whole rows are drawn.
-"""
+Golden rows are too few and are drawn from again: each column of a table by itself, so that values stay within
+what the model was trained on and rows differ. Where columns belong together (sequences, images) whole rows are
+drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ MOST_ELEMENTS: Final = 8_000_000
 
 
 def pool_of(entry: VersionEntry, model: Model, seed: int = 0) -> list[Array]:
-    """Inputs of as many rows as the pool has, in the signature's order; of one request for a model without rows."""
+    """Inputs of as many rows as the pool has, in the signature's order; of one request for a model without
+    rows."""
     known = _known(entry, model)
     if not model.signature.batchable or not known or not len(known[0]):
         return known
@@ -45,7 +47,9 @@ def batch_of(pool: Sequence[Array], rows: int, number: int) -> list[Array]:
     """The batch called ``number`` of ``rows`` rows: neighbours in the pool, others each time."""
     count = len(pool[0])
     start = number * rows % count
-    return [np.ascontiguousarray(np.take(array, range(start, start + rows), axis=0, mode="wrap")) for array in pool]
+    return [
+        np.ascontiguousarray(np.take(array, range(start, start + rows), axis=0, mode="wrap")) for array in pool
+    ]
 
 
 def save(pool: Sequence[Array], signature: Signature, path: Path) -> None:
@@ -91,5 +95,3 @@ def _plain(array: Array) -> Array:
     if array.dtype.hasobject:
         return np.array([text.decode() for text in array.ravel()]).reshape(array.shape)
     return array
-
-

@@ -21,7 +21,8 @@ _UNITS_S: Final = {"": 1e-3, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 _LATENCY: Final = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)<=?(?P<limit>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s|)")
 _ERRORS: Final = re.compile(r"errors<=?(?P<limit>\d+(?:\.\d+)?)(?P<unit>%|)")
 DEFAULT_ERRORS: Final = 0.001
-"""Share of requests that may be refused where the objective does not say: a percentile alone is met by refusing."""
+"""Share of requests that may be refused where the objective does not say: a percentile alone is met by
+refusing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,7 @@ class Slo:
                     "errors<0.1% may be added.",
                 )
         if not limits or any(limit.limit_s <= 0 for limit in limits):
-            raise TuningError(
-                f"{text!r} names no limit of a latency above 0.", hint="Write one such as p99<5ms."
-            )
+            raise TuningError(f"{text!r} names no limit of a latency above 0.", hint="Write one such as p99<5ms.")
         return cls(tuple(limits), errors)
 
     @property

@@ -33,6 +33,7 @@ COMMANDS = {
     "predict": "ask a running server for predictions",
     "replay": "play a usage profile at a running server",
     "profile": "save, show, merge, make and compare usage profiles",
+    "tune": "find how a model is best run on this machine for how it is used",
     "check": "show what this machine offers and what a server would choose",
 }
 """Command → what it does. Its module ``rapide.cli.<command>`` has ``register(subparsers)``, which adds its parser,

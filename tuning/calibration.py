@@ -1,0 +1,215 @@
+"""Finds the simulator's constants: a real server is asked in a few ways, and the costs are fitted to its answers.
+
+Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
+loop and once on a thread. What can be read off is (how late the generator sends, what a cold run takes more, the
+noise of a lone request); the rest is fitted so that the simulator gives the measured quantiles, by the simplex
+method of Nelder and Mead (Computer Journal 7, 1965), in logarithms, since all are positive and of different
+sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from rapide.loadtests.replay.result import ReplayResult
+from rapide.profiles.arrivals import Arrivals
+from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.configuration import Configuration
+from rapide.tuning.costs import FITTED, NOISE_SAMPLES, Costs
+from rapide.tuning.curve import Curve
+from rapide.tuning.served import Served, Site, Usage
+from rapide.tuning.simulator import simulate
+from rapide.tuning.slo import percentiles
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0)
+ALWAYS_INLINE_US: Final = 1e6
+LONE, GROUPS, RATES = "lone", "groups of", "random at"
+EVALUATIONS: Final = 260
+FIT_REQUESTS: Final = 320
+"""Of each scenario, in the fit: it simulates all of them a few hundred times."""
+SCENARIO_S: Final = 0.8
+MOST_REQUESTS: Final = 1600
+SLOWEST_INLINE_US: Final = 900.0
+"""The engine runs nothing on the loop that takes a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way of asking."""
+
+    name: str
+    arrivals: Arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a scenario gave, under a configuration."""
+
+    scenario: Scenario
+    configuration: Configuration
+    result: ReplayResult
+    usage: Usage
+
+    @property
+    def is_inline(self) -> bool:
+        return self.configuration.tuning.inline_below_us > 0
+
+    @property
+    def quantiles_s(self) -> list[float]:
+        return percentiles(self.result.latency_s[self.result.codes == 0], QUANTILES)
+
+
+def scenarios(curve: Curve, rows: int) -> Iterator[Scenario]:
+    """For requests of ``rows`` rows; rates and pauses follow what the model takes."""
+    run_s = curve.run_us(rows) * 1e-6
+    pause_s = max(0.004, 3 * run_s)
+    count = max(24, int(SCENARIO_S / pause_s))
+    yield Scenario(LONE, _groups(1, count, pause_s, rows))
+    for size in (4, 16):
+        each_s = pause_s + size * (1e-4 + run_s)
+        yield Scenario(f"{GROUPS} {size}", _groups(size, max(12, int(SCENARIO_S / each_s)), each_s, rows))
+    capacity_per_s = 1.0 / (60e-6 + curve.run_us(16 * rows) / 16e6)
+    for share in (0.1, 0.3, 0.55):
+        rate = share * capacity_per_s
+        wanted = int(min(MOST_REQUESTS, max(60, rate * SCENARIO_S)))
+        gaps_s = np.random.default_rng(7).exponential(1 / rate, wanted)
+        yield Scenario(f"{RATES} {rate:.0f}/s", _arrivals(np.cumsum(gaps_s) + 0.01, rows))
+
+
+def observe(site: Site, curve: Curve, rows: int, on_step: Callable[[str, float], None]) -> list[Observation]:
+    """Asks two real servers, one that runs the model on the loop (if it is not too slow for it) and one on
+    threads."""
+    ways = [0.0, ALWAYS_INLINE_US] if curve.run_us(16 * rows) < SLOWEST_INLINE_US else [0.0]
+    asked = list(scenarios(curve, rows))
+    found = []
+    for way, inline_below_us in enumerate(ways):
+        configuration = Configuration(1, ModelTuning(inline_below_us=inline_below_us))
+        on_step("calibrating with a real server", way / len(ways))
+        with Served(site, configuration) as served:
+            served.replay(asked[0].arrivals)  # connections, templates and branch predictors get used to it
+            for number, scenario in enumerate(asked):
+                on_step(f"calibrating: {scenario.name}", (way + number / len(asked)) / len(ways))
+                before = served.usage()
+                result = served.replay(scenario.arrivals)
+                found.append(Observation(scenario, configuration, result, served.usage().since(before)))
+    return found
+
+
+def fit(observations: Sequence[Observation], curve: Curve, cores: int) -> Costs:
+    """The costs under which the simulator answers most like the servers did."""
+    start = _read_off(observations, curve)
+
+    def misfit(logarithms: Floats) -> float:
+        costs = _with(start, logarithms)
+        return sum(_distance(each, curve, costs, cores) for each in observations)
+
+    first = np.log([getattr(start, name) for name in FITTED])
+    best, _ = nelder_mead(misfit, first, step=0.4, evaluations=EVALUATIONS)
+    return _with(start, best)
+
+
+def misfits(observations: Sequence[Observation], curve: Curve, costs: Costs, cores: int) -> list[tuple[Any, ...]]:
+    """For each observation: its name, whether inline, the measured and the simulated quantiles."""
+    return [
+        (each.scenario.name, each.is_inline, each.quantiles_s, _simulated(each, curve, costs, cores))
+        for each in observations
+    ]
+
+
+def nelder_mead(
+    function: Callable[[Floats], float], start: Floats, *, step: float, evaluations: int
+) -> tuple[Floats, float]:
+    """Where ``function`` is least, near ``start``, and what it is there."""
+    points = [start, *(start + step * unit for unit in np.eye(len(start)))]
+    simplex = sorted(
+        ((function(point), index, point) for index, point in enumerate(points)), key=lambda one: one[:2]
+    )
+    used, serial = len(points), len(points)
+    while used < evaluations:
+        worst, centre = simplex[-1], np.mean([one[2] for one in simplex[:-1]], axis=0)
+        reflected = 2 * centre - worst[2]
+        value = function(reflected)
+        used += 1
+        if value < simplex[0][0]:
+            further = 3 * centre - 2 * worst[2]
+            other = function(further)
+            used += 1
+            reflected, value = (further, other) if other < value else (reflected, value)
+        elif value >= simplex[-2][0]:
+            reflected = (centre + (reflected if value < worst[0] else worst[2])) / 2
+            inner = function(reflected)
+            used += 1
+            if inner >= min(value, worst[0]):
+                lowest = simplex[0][2]
+                shrunk = [lowest + 0.5 * (one[2] - lowest) for one in simplex[1:]]
+                simplex = [simplex[0], *((function(each), serial + n, each) for n, each in enumerate(shrunk))]
+                used, serial = used + len(shrunk), serial + len(shrunk)
+                simplex.sort(key=lambda one: one[:2])
+                continue
+            value = inner
+        serial += 1
+        simplex = sorted([*simplex[:-1], (value, serial, reflected)], key=lambda one: one[:2])
+    return simplex[0][2], simplex[0][0]
+
+
+def _read_off(observations: Sequence[Observation], curve: Curve) -> Costs:
+    lone = [each for each in observations if each.scenario.name == LONE]
+    best = min(lone, key=lambda each: each.quantiles_s[2])
+    answered = best.result.codes == 0
+    late_us = best.result.lateness_s[answered] * 1e6
+    took_us = best.result.latency_s[answered] * 1e6 - late_us
+    rows = int(best.scenario.arrivals.rows[0])
+    run_us = best.usage.compute_s / max(1, best.usage.runs) * 1e6
+    return dataclasses.replace(
+        Costs(),
+        cold_run_us=max(0.0, run_us - curve.run_us(rows)),
+        noise_us=_thinned(took_us - np.quantile(took_us, 0.1)),
+        late_us=_thinned(late_us),
+    )
+
+
+def _thinned(samples: Floats) -> tuple[float, ...]:
+    """At most NOISE_SAMPLES that have the same distribution."""
+    if len(samples) > NOISE_SAMPLES:
+        samples = np.quantile(samples, (np.arange(NOISE_SAMPLES) + 0.5) / NOISE_SAMPLES)
+    return tuple(round(float(each), 2) for each in samples)
+
+
+def _with(costs: Costs, logarithms: Floats) -> Costs:
+    values: dict[str, Any] = {name: math.exp(value) for name, value in zip(FITTED, logarithms, strict=True)}
+    return dataclasses.replace(costs, **values)
+
+
+def _distance(observed: Observation, curve: Curve, costs: Costs, cores: int) -> float:
+    """How far the quantiles are apart, in squared logarithms; the median counts most."""
+    measured = np.array(observed.quantiles_s)
+    simulated = np.array(_simulated(observed, curve, costs, cores, FIT_REQUESTS))
+    if not (np.isfinite(measured).all() and np.isfinite(simulated).all()):
+        return 10.0
+    weights = np.array([0.5, 1.0, 2.0, 1.0, 0.5])
+    return float((weights * np.log(simulated / measured) ** 2).sum())
+
+
+def _simulated(
+    observed: Observation, curve: Curve, costs: Costs, cores: int, most: int = MOST_REQUESTS
+) -> list[float]:
+    arrivals = observed.scenario.arrivals
+    if arrivals.count > most:
+        arrivals = Arrivals(arrivals.instants_s[:most], arrivals.rows[:most])
+    outcome = simulate(arrivals, observed.configuration, curve, costs, cores=cores)
+    return percentiles(outcome.latency_s, QUANTILES)
+
+
+def _groups(size: int, count: int, pause_s: float, rows: int) -> Arrivals:
+    return _arrivals(np.repeat(np.arange(count) * pause_s + 0.01, size), rows)
+
+
+def _arrivals(instants_s: Floats, rows: int) -> Arrivals:
+    return Arrivals(instants_s, np.full(len(instants_s), rows, np.int64))

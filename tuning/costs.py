@@ -1,0 +1,101 @@
+"""What a worker costs beside the model, on this machine: the constants of the simulator.
+
+Theory. A request costs far more on a worker that slept than on one that works: its caches hold other things, its
+core was halted (measured here: 270 µs of processor time for a lone request, 35 in a flood). So every cost is its
+*warm* value times a factor that falls from ``1 + extra_cold`` to 1 as the worker works and rises again as it
+sleeps, both exponentially. The rest is small: waking up, a part for each tick of the loop, a part for each
+request, the hops to a thread and back. Beyond the worker there are the client and the network, constant but for
+noise, which is drawn from what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rapide.server.repository.fields import Fields
+
+NOISE_SAMPLES: Final = 512
+FITTED: Final = (
+    "network_us",
+    "tick_us",
+    "read_us",
+    "answer_us",
+    "extra_cold",
+    "cools_us",
+    "warms_us",
+    "hop_us",
+    "thread_us",
+)
+"""What ``calibration.fit`` finds; the others are read off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """All in µs, but for ``extra_cold``, a factor."""
+
+    network_us: float = 60.0
+    """Client and network, there and back, of one request alone."""
+    send_us: float = 3.0
+    """What the load generator needs to send: many at once leave one after another."""
+    receive_us: float = 12.0
+    """What it needs to read an answer."""
+    tick_us: float = 40.0
+    """For each batch: waking up, the loop's turn, forming the batch, recording it."""
+    read_us: float = 15.0
+    """For each request: reading, decoding, queueing."""
+    answer_us: float = 12.0
+    """For each answer: encoding, writing; the next one waits for it."""
+    extra_cold: float = 2.0
+    """How many times its warm cost a worker that has slept for long needs more, for everything but the model."""
+    cools_us: float = 500.0
+    """Time constant of getting cold."""
+    warms_us: float = 1000.0
+    """Time constant of getting warm, in time worked."""
+    cold_run_us: float = 30.0
+    """What a run takes more on a cold worker."""
+    hop_us: float = 40.0
+    """What a run on a thread costs the loop when it starts, and again when it is back."""
+    thread_us: float = 40.0
+    """Until the thread is awake and the loop hears of it, there and back."""
+    noise_us: tuple[float, ...] = field(default=(0.0,))
+    """Samples of what a waking takes more or less than usual."""
+    late_us: tuple[float, ...] = field(default=(0.0,))
+    """Samples of how late the generator sends."""
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Costs:
+        """Raises FieldError."""
+        known = {each.name for each in dataclasses.fields(cls)}
+        sampled = {"noise_us", "late_us"}
+        values: dict[str, Any] = {
+            name: fields.optional_number(name) for name in fields.raw if name in known - sampled
+        }
+        values |= {name: tuple(map(float, fields.raw.get(name, [0.0]))) for name in sampled}
+        return cls(**values)
+
+
+class Warmth:
+    """How cold one worker is, as time passes: 1 is as cold as it gets."""
+
+    __slots__ = ("_cools_us", "_extra", "_warms_us", "cold")
+
+    def __init__(self, costs: Costs) -> None:
+        self._extra = costs.extra_cold
+        self._cools_us = costs.cools_us
+        self._warms_us = costs.warms_us
+        self.cold = 1.0
+
+    def slept(self, us: float) -> None:
+        self.cold = 1.0 - (1.0 - self.cold) * math.exp(-us / self._cools_us)
+
+    def worked(self, us: float) -> None:
+        self.cold *= math.exp(-us / self._warms_us)
+
+    def of(self, warm_us: float) -> float:
+        """What takes ``warm_us`` on a warm worker."""
+        return warm_us * (1.0 + self._extra * self.cold)

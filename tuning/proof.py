@@ -1,0 +1,121 @@
+"""Held to reality: the best candidates and the default, each replayed against a real server, in turn.
+
+In turn and more than once, because a machine is not the same from one minute to the next: what counts is the ratio
+within a round. A candidate is better only if it is so in every round, and clearly so.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from rapide.loadtests.replay.result import ReplayResult
+from rapide.profiles.arrivals import Arrivals
+from rapide.tuning.configuration import Configuration
+from rapide.tuning.served import Served, Site
+from rapide.tuning.slo import Slo, percentile
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+BETTER: Final = 0.95
+"""A candidate whose figure is above this share of the default's is no better."""
+WARM_REQUESTS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One replay. ``latency_s``: of each request, infinite without a good answer; ``limited``: why the generator
+    itself was the bottleneck, empty if not."""
+
+    latency_s: Floats
+    cpu_s: float
+    memory_bytes: int
+    limited: str
+
+    def figure(self, slo: Slo, objective: str) -> float:
+        """What is compared; smaller is better. Beyond the SLO it is above all that are within."""
+        strain = slo.strain(self.latency_s)
+        if objective == "cost":
+            return self.cpu_s / max(1, len(self.latency_s)) if strain < 1 else 1e3 * strain
+        return percentile(self.latency_s, slo.main.percent) if np.isfinite(strain) else 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All rounds of one configuration."""
+
+    configuration: Configuration
+    rounds: tuple[Measured, ...]
+
+    def median(self, figure: Callable[[Measured], float]) -> float:
+        return statistics.median(figure(each) for each in self.rounds)
+
+    def percentile_s(self, percent: float) -> float:
+        return self.median(lambda each: percentile(each.latency_s, percent))
+
+    @property
+    def latency_s(self) -> Floats:
+        """Of all rounds together."""
+        return np.concatenate([each.latency_s for each in self.rounds])
+
+    def holds(self, slo: Slo) -> bool:
+        """Whether the SLO held in the median round."""
+        return self.median(lambda each: slo.strain(each.latency_s)) < 1
+
+    @property
+    def limited(self) -> str:
+        return next((each.limited for each in self.rounds if each.limited), "")
+
+
+def prove(
+    site: Site,
+    configurations: Sequence[Configuration],
+    arrivals: Arrivals,
+    rounds: int,
+    on_step: Callable[[str, float], None],
+    *,
+    speeds: Mapping[Configuration, float] | None = None,
+) -> list[Proof]:
+    """Replays ``arrivals`` against each configuration, ``rounds`` times in turn."""
+    found: dict[Configuration, list[Measured]] = {configuration: [] for configuration in configurations}
+    total = rounds * len(configurations)
+    for number, configuration in enumerate(_in_turn(configurations, rounds)):
+        on_step(f"replaying: {configuration.words}", number / total)
+        speed = (speeds or {}).get(configuration, 1.0)
+        found[configuration].append(measure(site, configuration, arrivals, speed))
+    return [Proof(configuration, tuple(measured)) for configuration, measured in found.items()]
+
+
+def measure(site: Site, configuration: Configuration, arrivals: Arrivals, speed: float = 1.0) -> Measured:
+    """One replay against a server of its own. Raises ReplayError, TuningError."""
+    with Served(site, configuration) as served:
+        served.replay(
+            Arrivals(np.arange(WARM_REQUESTS, dtype=np.float64) * 1e-3, arrivals.rows[:1].repeat(WARM_REQUESTS))
+        )
+        before = served.usage()
+        result = served.replay(arrivals, speed)
+        used = served.usage().since(before)
+        return Measured(answered_s(result), used.cpu_s, served.memory_bytes(), result.generator_limited)
+
+
+def answered_s(result: ReplayResult) -> Floats:
+    """Latencies in the order of the requests; infinite where there was no good answer."""
+    return np.where(result.codes == 0, result.latency_s, np.inf)
+
+
+def is_better(candidate: Proof, default: Proof, slo: Slo, objective: str) -> bool:
+    """Whether the candidate's figure is clearly below the default's: in the median, and in every round."""
+    ratios = [
+        one.figure(slo, objective) / other.figure(slo, objective)
+        for one, other in zip(candidate.rounds, default.rounds, strict=True)
+    ]
+    return statistics.median(ratios) < BETTER and max(ratios) < 1
+
+
+def _in_turn(configurations: Sequence[Configuration], rounds: int) -> Iterator[Configuration]:
+    """Each round the other way round, so that what drifts hits all alike."""
+    for number in range(rounds):
+        yield from configurations if number % 2 == 0 else reversed(configurations)

@@ -1,0 +1,63 @@
+"""Why each choice was made, in words: what the simulator says of the configuration with that one choice undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.search import Setting, run
+from rapide.tuning.slo import percentile, seconds
+
+_WORDS = {
+    "variant": "the variant of the model",
+    "intra_op_threads": "threads within a run",
+    "allow_spinning": "threads that wait by spinning",
+    "graph_level": "how far the graph is rewritten",
+    "arena": "memory kept between runs",
+    "dynamic_block_base": "how finely parallel loops are cut",
+    "max_rows_per_run": "rows in one run of the runtime",
+    "max_batch_rows": "rows run together",
+    "max_delay_us": "how long a batch waits for company",
+    "max_queue_rows": "rows that may wait",
+    "sessions": "runs at a time in a worker",
+    "inline_below_us": "which runs happen on the event loop",
+}
+
+
+def reasons(chosen: Configuration, setting: Setting) -> Iterator[tuple[str, str]]:
+    """What was chosen and why, for everything that differs from the defaults; one line where nothing does."""
+    default = default_configuration(setting.cores)
+    if chosen == default:
+        yield "defaults", "no configuration was clearly better than what the server does by itself"
+        return
+    if chosen.workers != default.workers:
+        undone = replace(chosen, workers=default.workers)
+        yield f"workers = {chosen.workers}", _compared(chosen, undone, f"{default.workers} workers", setting)
+    for name, value in ModelTuning().to_json().items():
+        got = getattr(chosen.tuning, name)
+        if got == value:
+            continue
+        undone = replace(chosen, tuning=replace(chosen.tuning, **{name: value}))
+        if undone.knobs not in {curve.knobs for curve in setting.curves}:
+            base = setting.curves[0].knobs
+            yield f"{name} = {got}", f"{_WORDS[name]}: chosen by the measured cost curve, against {base.words}"
+        elif undone.tuning.max_queue_rows < undone.tuning.max_batch_rows:
+            yield f"{name} = {got}", f"{_WORDS[name]}: follows from the size of the batches"
+        else:
+            yield f"{name} = {got}", f"{_WORDS[name]}: {_compared(chosen, undone, f'{value}', setting)}"
+
+
+def _compared(chosen: Configuration, undone: Configuration, what: str, setting: Setting) -> str:
+    percent = setting.slo.main.percent
+    one, other = run(chosen, setting), run(undone, setting)
+    with_s, without_s = percentile(one.latency_s, percent), percentile(other.latency_s, percent)
+    return (
+        f"p{percent:g} {seconds(with_s)} as chosen, {seconds(without_s)} with {what}; processor time per request "
+        f"{_cpu_us(one.cpu_s, setting)} and {_cpu_us(other.cpu_s, setting)} µs (simulated)"
+    )
+
+
+def _cpu_us(cpu_s: float, setting: Setting) -> str:
+    return f"{cpu_s / max(1, setting.traffic.count) * 1e6:.0f}"

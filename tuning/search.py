@@ -1,0 +1,231 @@
+"""Which of hundreds of configurations are worth a proof: simulated on little traffic, the best on more, and so on.
+
+What *good* means is the objective's: the lowest percentile, the least processor time within the SLO, or the
+highest multiple of the recorded load that the SLO survives. Among nearly equals the one wins that differs least
+from what the server does by itself: a knob must pay for being explained."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from rapide.profiles.arrivals import Arrivals
+from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.costs import Costs
+from rapide.tuning.curve import Curve
+from rapide.tuning.knobs import Knobs
+from rapide.tuning.simulator import Outcome, simulate
+from rapide.tuning.slo import Slo, percentile
+
+Objective = Literal["latency", "throughput", "cost"]
+OBJECTIVES: Final[tuple[Objective, ...]] = ("latency", "throughput", "cost")
+STAGES: Final = ((500, 48), (2000, 12), (6000, 4))
+"""Requests simulated, and how many configurations go on; hundreds begin."""
+NEARLY: Final = 0.03
+INLINE_ALWAYS_US: Final = 1e6
+SPEEDS: Final = (0.125, 32.0)
+"""Multiples of the recorded load between which the highest is looked for."""
+SUSTAINED: Final = 0.9
+"""A place that is busier than this keeps up for as long as is simulated, and not for ever."""
+BATCH_ROWS: Final = (8, 32, 64, 256, 1024)
+DELAYS_US: Final = (0.0, 200.0, 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is searched in: this machine's figures, the traffic, and what is wanted."""
+
+    curves: Sequence[Curve]
+    costs: Costs
+    arrivals: Arrivals
+    slo: Slo
+    objective: Objective
+    cores: int
+    batchable: bool = True
+    most_requests: int = 10**9
+    """Simulated at most."""
+
+    def curve_of(self, knobs: Knobs) -> Curve:
+        return next(curve for curve in self.curves if curve.knobs == knobs)
+
+    @property
+    def traffic(self) -> Arrivals:
+        """The first of the arrivals, as many as may be simulated."""
+        most = self.most_requests
+        return Arrivals(self.arrivals.instants_s[:most], self.arrivals.rows[:most])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration and what the simulator says of it. ``score``: smaller is better, by the objective."""
+
+    configuration: Configuration
+    score: float
+    outcome: Outcome
+    speed: float = 1.0
+    """The highest multiple of the load within the SLO, where that was looked for."""
+
+    def percentile_s(self, percent: float) -> float:
+        return percentile(self.outcome.latency_s, percent)
+
+
+def configurations(setting: Setting) -> list[Configuration]:
+    """All that are worth simulating; the default first."""
+    default = default_configuration(setting.cores)
+    found = {default: None}
+    for curve in setting.curves:
+        for tuning in _tunings(curve, setting):
+            for workers in range(1, setting.cores + 1):
+                if workers * max(curve.knobs.threads, tuning.sessions) <= setting.cores:
+                    found[Configuration(workers, tuning)] = None
+    return list(found)
+
+
+def _tunings(curve: Curve, setting: Setting) -> Iterator[ModelTuning]:
+    largest = int(setting.arrivals.rows.max())
+    base = curve.knobs.tuning
+    sizes = [size for size in BATCH_ROWS if size >= largest or size == BATCH_ROWS[-1]] or [BATCH_ROWS[-1]]
+    if not setting.batchable:
+        sizes = [64]
+    caps = [0, *curve.caps(max(sizes))[:2]]
+    delays = [delay for delay in DELAYS_US if delay * 4e-6 <= setting.slo.main.limit_s]
+    sessions = (1, 2) if setting.cores > 1 and curve.knobs.threads == 1 else (1,)
+    for rows, cap, delay, inline, count in itertools.product(sizes, caps, delays, _inlines(curve), sessions):
+        if count > 1 and inline > ModelTuning().inline_below_us:
+            continue  # on the loop there is only one at a time
+        for queue in _queues(curve, rows, cap, largest, setting):
+            yield replace(
+                base,
+                max_batch_rows=rows,
+                max_rows_per_run=cap,
+                max_delay_us=delay,
+                inline_below_us=inline,
+                sessions=count,
+                max_queue_rows=queue,
+            )
+
+
+def _inlines(curve: Curve) -> list[float]:
+    """The default, and what it would not do by itself: a run that is too slow on the loop, a fast one on a
+    thread."""
+    default_us, run_us = ModelTuning().inline_below_us, curve.run_us(1)
+    return [default_us, INLINE_ALWAYS_US if run_us * 8 > default_us else default_us, 0.0][
+        : 3 if run_us > 10 else 1
+    ]
+
+
+def _queues(curve: Curve, rows: int, cap: int, largest: int, setting: Setting) -> list[int]:
+    """The default's bound, and one that refuses what could not be answered within the SLO anyway."""
+    per_row_s = curve.run_us(rows, cap) / rows * 1e-6
+    bound = int(setting.slo.main.limit_s / max(per_row_s, 1e-7))
+    default = max(ModelTuning().max_queue_rows, rows)
+    tight = max(rows, largest, min(bound, default))
+    return [default] if tight >= default else [default, tight]
+
+
+def search(
+    setting: Setting, on_step: Callable[[str, float], None], keep: int = STAGES[-1][1]
+) -> tuple[list[Candidate], int]:
+    """The best candidates, best first, the default always among them; and how many were simulated."""
+    remaining = configurations(setting)
+    default, total = remaining[0], len(remaining)
+    ranked: list[Candidate] = []
+    for number, (requests, survivors) in enumerate(STAGES):
+        stage = replace(setting, arrivals=window(setting.arrivals, requests))
+        ranked = []
+        for index, configuration in enumerate(remaining):
+            if index % 20 == 0:
+                share = (number + index / len(remaining)) / len(STAGES)
+                on_step(f"simulating {len(remaining)} of {total} configurations", share)
+            ranked.append(judge(configuration, stage, is_final=number > 0))
+        ranked.sort(key=lambda one: one.score)
+        if stage.arrivals.count == setting.arrivals.count and number > 0:
+            break
+        remaining = [default, *(one.configuration for one in ranked[:survivors] if one.configuration != default)]
+    return _by_plainness(ranked)[:keep] + [
+        one for one in _by_plainness(ranked)[keep:] if one.configuration == default
+    ], total
+
+
+def judge(configuration: Configuration, setting: Setting, *, is_final: bool = True, seeds: int = 1) -> Candidate:
+    """What the simulator says of ``configuration``; the median of ``seeds`` runs, by score."""
+    found = sorted(
+        (_judge(configuration, setting, is_final, seed) for seed in range(seeds)), key=lambda one: one.score
+    )
+    return found[len(found) // 2]
+
+
+def _judge(configuration: Configuration, setting: Setting, is_final: bool, seed: int) -> Candidate:
+    outcome = run(configuration, setting, seed=seed)
+    strain = setting.slo.strain(outcome.latency_s)
+    main_s = percentile(outcome.latency_s, setting.slo.main.percent)
+    match setting.objective:
+        case "latency":
+            # Errors beyond the SLO's count like a latency beyond it.
+            return Candidate(configuration, main_s if math.isfinite(main_s) else 1e3 * strain, outcome)
+        case "cost":
+            cost = outcome.cpu_s / max(1, len(outcome.latency_s))
+            return Candidate(configuration, cost if strain < 1 else 1e3 * strain, outcome)
+    speed = highest_speed(configuration, setting, seed, steps=6 if is_final else 3)
+    return Candidate(configuration, 1 / speed, outcome, speed)
+
+
+def highest_speed(configuration: Configuration, setting: Setting, seed: int = 0, steps: int = 6) -> float:
+    """The highest multiple of the load at which the SLO holds in the simulation, to 2 to the power of 8 /
+    2^steps."""
+    low, high = SPEEDS
+    for _ in range(steps):
+        middle = math.sqrt(low * high)
+        outcome = run(configuration, setting, speed=middle, seed=seed)
+        if outcome.busy < SUSTAINED and setting.slo.holds(outcome.latency_s):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def run(configuration: Configuration, setting: Setting, *, speed: float = 1.0, seed: int = 0) -> Outcome:
+    """One simulation."""
+    arrivals = setting.traffic if speed == 1.0 else setting.traffic.scaled(speed)
+    return simulate(
+        arrivals,
+        configuration,
+        setting.curve_of(configuration.knobs),
+        setting.costs,
+        cores=setting.cores,
+        seed=seed,
+        batchable=setting.batchable,
+    )
+
+
+def window(arrivals: Arrivals, requests: int) -> Arrivals:
+    """The ``requests`` neighbours that come in the shortest time."""
+    if arrivals.count <= requests:
+        return arrivals
+    spans = arrivals.instants_s[requests - 1 :] - arrivals.instants_s[: 1 - requests or None]
+    first = int(np.argmin(spans))
+    chosen = slice(first, first + requests)
+    return Arrivals(arrivals.instants_s[chosen] - arrivals.instants_s[first] + 0.01, arrivals.rows[chosen])
+
+
+def _by_plainness(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Best first, but among those that are within NEARLY of the best the one with the fewest changes."""
+    if not ranked:
+        return []
+    limit = ranked[0].score * (1 + NEARLY)
+    near = sorted(
+        (one for one in ranked if one.score <= limit), key=lambda one: (changes(one.configuration), one.score)
+    )
+    return [*near, *(one for one in ranked if one.score > limit)]
+
+
+def changes(configuration: Configuration) -> int:
+    """How many things differ from the defaults, the number of workers aside."""
+    default = ModelTuning().to_json()
+    return sum(value != default[name] for name, value in configuration.tuning.to_json().items())

@@ -1,0 +1,205 @@
+"""A real server for one configuration, on loopback, with what it cost and recorded: where predictions are held to.
+
+It is started as anybody would: ``rapide serve`` with a folder of tuning files, so that a proof also proves the
+way from the file to the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from rapide.loadtests.replay.plan import ModelArrivals, ReplayPlan
+from rapide.loadtests.replay.result import ReplayResult
+from rapide.loadtests.replay.run import replay
+from rapide.profiles.arrivals import Arrivals
+from rapide.server.machine import cpu_signature
+from rapide.server.tuning_file import TuningFile
+from rapide.tuning.configuration import Configuration
+from rapide.tuning.errors import TuningError
+
+HOST: Final = "127.0.0.1"
+READY_WITHIN_S: Final = 60.0
+STOPPED_WITHIN_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is served, on which processors, and with which rows it is asked."""
+
+    models: str
+    model: str
+    version: int
+    digest: str
+    cpus: tuple[int, ...]
+    rows_file: Path | None
+    protocol: str = "grpc"
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What all workers used so far: processor time, runs and rows by size of batch."""
+
+    cpu_s: float
+    runs: int
+    compute_s: float
+
+    def since(self, before: Usage) -> Usage:
+        return Usage(self.cpu_s - before.cpu_s, self.runs - before.runs, self.compute_s - before.compute_s)
+
+
+class Served:
+    """``rapide serve`` under ``configuration``. A context manager; entering waits until it is ready."""
+
+    def __init__(self, site: Site, configuration: Configuration) -> None:
+        self._site = site
+        self._configuration = configuration
+        self._folder = tempfile.TemporaryDirectory(prefix="rapide-tuning-")
+        self._http, self._grpc, self._metrics = _free_ports(3)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Served:
+        folder = Path(self._folder.name)
+        try:
+            self._write_tuning(folder)
+            log = folder / "log"
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    self._command(folder),
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    env={name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")},
+                    preexec_fn=self._pin,  # noqa: PLW1509 - one thread here, and nothing but a system call in it
+                    process_group=0,
+                )
+            self._wait_until_ready(log)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def replay(self, arrivals: Arrivals, speed: float = 1.0) -> ReplayResult:
+        """Sends ``arrivals`` at their instants. Raises ReplayError."""
+        site = self._site
+        url = f"grpc://{HOST}:{self._grpc}" if site.protocol == "grpc" else f"http://{HOST}:{self._http}"
+        rows = {} if site.rows_file is None else {site.model: site.rows_file}
+        requests = [ModelArrivals(site.model, "", arrivals)]
+        return replay(
+            ReplayPlan(url, requests, speed, site.protocol, site.processes, rows_from=rows, timeout_s=5.0)
+        )
+
+    def usage(self) -> Usage:
+        """What the workers have used until now."""
+        with urllib.request.urlopen(f"http://{HOST}:{self._metrics}/profile", timeout=5) as answer:
+            profile: dict[str, Any] = json.load(answer)
+        batches = [batch for model in profile["models"] for batch in model["batches"]]
+        return Usage(
+            sum(_cpu_s(pid) for pid in self.workers()),
+            sum(batch["runs"] for batch in batches),
+            sum(batch["compute_s"] + batch["input_s"] for batch in batches),
+        )
+
+    def workers(self) -> list[int]:
+        """Process ids of all children of the supervisor (a process in reserve uses nothing)."""
+        pid = self._running.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise TuningError("the server is not started")
+        return self._process
+
+    def memory_bytes(self) -> int:
+        """Of all workers together, shared pages counted once."""
+        return sum(_pss_bytes(pid) for pid in self.workers())
+
+    def _write_tuning(self, folder: Path) -> None:
+        site, cpu = self._site, cpu_signature(len(self._site.cpus))
+        path = folder / cpu / f"{site.digest.removeprefix('sha256:')}.json"
+        path.parent.mkdir()
+        file = TuningFile(cpu, site.digest, site.model, self._configuration.workers, self._configuration.tuning)
+        path.write_bytes(file.to_bytes())
+
+    def _command(self, folder: Path) -> list[str]:
+        site = self._site
+        single = site.models.endswith(".onnx")
+        named = [] if single else ["--control", "explicit", "--load", site.model]
+        policy = [] if single else ["--version-policy", f"specific:{site.version}"]
+        return [
+            *(sys.executable, "-P", "-m", "rapide", "serve", site.models, "--host", HOST, "--tuning", str(folder)),
+            *("--http-port", str(self._http), "--grpc-port", str(self._grpc)),
+            *("--metrics-port", str(self._metrics), "--log-format", "json", "--no-reserve"),
+            *("--workers", str(self._configuration.workers)),
+            *named,
+            *policy,
+        ]
+
+    def _pin(self) -> None:
+        os.sched_setaffinity(0, self._site.cpus)
+
+    def _wait_until_ready(self, log: Path) -> None:
+        end_s = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < end_s:
+            if self._running.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"http://{HOST}:{self._http}/v2/health/ready", timeout=1) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.02)
+        said = log.read_text(errors="replace")[-800:]
+        raise TuningError(f"a server for {self._configuration.words} did not start:\n{said}")
+
+    def _stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOPPED_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._folder.cleanup()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Of loopback, free a moment ago; held together, so that they differ."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of all threads (sched-stats: the first figure is nanoseconds on a processor)."""
+    tasks = Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) * 1e-9
+
+
+def _pss_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0

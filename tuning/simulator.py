@@ -1,0 +1,272 @@
+"""What latencies a configuration would give under given arrivals: the server's own queue and policy, on a clock
+of ours.
+
+Theory. Each worker is one event loop. It sleeps until something comes, reads what has come, forms a batch with
+the server's own ``BatchQueue`` (time is its argument), and runs it: inline, when nothing else happens meanwhile,
+or on a thread, when the next batch gathers; ``RunTimes``, the server's own, decides which. What that costs is
+``Costs`` and the model's ``Curve``. Connections are spread over workers as the kernel does it, by chance, and
+requests over connections in turn. Where more wants to run than there are cores, everything takes longer by the
+expected share.
+
+Nothing here knows real time: 4,000 requests take some 30 ms to simulate.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import heapq
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from rapide.profiles.arrivals import Arrivals
+from rapide.server.batching import Batch, BatchPolicy, BatchQueue, Entry
+from rapide.server.dispatch import RunTimes
+from rapide.server.errors import QueueFull, TooLarge
+from rapide.tuning.configuration import Configuration
+from rapide.tuning.costs import Costs, Warmth
+from rapide.tuning.curve import Curve
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+CONNECTIONS: Final = 16
+"""As the replay opens them over gRPC."""
+_ONE: Final = ()
+"""The key of requests that may be merged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``latency_s``: of each request, infinite where it was refused. ``busy``: share of the time for which the
+    busiest place was (a loop, its threads, all cores); near 1 it cannot keep up."""
+
+    latency_s: Floats
+    cpu_s: float
+    """Of all workers, the model's threads included."""
+    busy: float
+    runs: int
+
+
+class _Request(Entry):
+    __slots__ = ("number",)
+
+    def __init__(self, number: int, rows: int, arrived_s: float, key: Any) -> None:
+        super().__init__(rows, key, math.inf, arrived_s)
+        self.number = number
+
+
+def simulate(
+    arrivals: Arrivals,
+    configuration: Configuration,
+    curve: Curve,
+    costs: Costs,
+    *,
+    cores: int,
+    seed: int = 0,
+    batchable: bool = True,
+    client: bool = True,
+) -> Outcome:
+    """``client``: whether the load generator's own delays are part of it (a replay on this machine), or not (what
+    callers elsewhere would see, the network as here)."""
+    random = np.random.default_rng(seed)
+    count = arrivals.count
+    sent_s = _sent_s(arrivals.instants_s, costs, random) if client else arrivals.instants_s
+    there_s = sent_s + costs.network_us / 2e6
+    of_connection = random.integers(0, configuration.workers, CONNECTIONS)
+    of_request = of_connection[np.arange(count) % CONNECTIONS]
+    stretch = 1.0
+    for _ in range(
+        2
+        if configuration.workers * configuration.knobs.threads * configuration.tuning.sessions + client > cores
+        else 1
+    ):
+        done_s = np.full(count, np.inf)
+        works = []
+        for number in range(configuration.workers):
+            chosen = np.flatnonzero(of_request == number)
+            worker = _Worker(configuration, curve, costs, stretch, random, key=_ONE if batchable else None)
+            worker.run(there_s[chosen].tolist(), arrivals.rows[chosen].tolist())
+            done_s[chosen] = worker.done_s
+            works.append(worker)
+        span_s = max(1e-6, arrivals.duration_s)
+        shares = [
+            min(1.0, (worker.loop_us + worker.inline_us + worker.thread_us) * 1e-6 / span_s) for worker in works
+        ]
+        client_share = min(1.0, 2 * (costs.send_us + costs.receive_us) * 1e-6 * count / span_s) if client else 0.0
+        stretch = _stretch(shares, client_share, configuration.knobs.threads, cores)
+    back_s = done_s + costs.network_us / 2e6
+    if client:
+        back_s = _in_turn(back_s, costs.receive_us * 1e-6)
+    threads, sessions = configuration.knobs.threads, configuration.tuning.sessions
+    cpu_s = 1e-6 * sum(worker.loop_us + (worker.inline_us + worker.thread_us) * threads for worker in works)
+    loops = [worker.loop_us + worker.inline_us for worker in works]
+    runners = [worker.thread_us / sessions for worker in works]
+    busy = max(max(loops + runners) * 1e-6 / span_s, (cpu_s / span_s + client_share) / cores)
+    return Outcome(back_s - arrivals.instants_s, cpu_s, busy, sum(worker.runs for worker in works))
+
+
+class _Worker:
+    """One worker's loop; ``done_s`` has the instants at which answers leave."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        curve: Curve,
+        costs: Costs,
+        stretch: float,
+        random: np.random.Generator,
+        key: Any,
+    ) -> None:
+        tuning = configuration.tuning
+        self._curve, self._costs, self._stretch, self._key = curve, costs, stretch, key
+        self._cap = tuning.max_rows_per_run
+        self._threads = tuning.intra_op_threads
+        self._queue: BatchQueue[_Request] = BatchQueue(
+            BatchPolicy(
+                max_batch_rows=tuning.max_batch_rows,
+                max_queue_rows=tuning.max_queue_rows,
+                max_delay_s=tuning.max_delay_us * 1e-6,
+            )
+        )
+        run_us = curve.run_us(1)
+        row_us = max(0.0, (curve.run_us(8) - run_us) / 7)
+        self._times = RunTimes(run_us, row_us, tuning.inline_below_us)
+        self._warmth = Warmth(costs)
+        self._noise = random.choice(np.array(costs.noise_us), 4096).tolist()
+        self._noise_at = 0
+        self._free = tuning.sessions
+        self._landing: list[tuple[float, int, Batch[_Request], bool]] = []
+        self.done_s: list[float] = []
+        self.loop_us = self.inline_us = self.thread_us = 0.0
+        self.runs = 0
+
+    def run(self, there_s: list[float], rows: list[int]) -> None:
+        """All requests, by arrival at the socket, until the last is answered."""
+        self.done_s = [math.inf] * len(there_s)
+        queue, landing = self._queue, self._landing
+        count, number, now_s = len(there_s), 0, 0.0
+        while number < count or queue or landing:
+            next_s = there_s[number] if number < count else math.inf
+            if landing and landing[0][0] < next_s:
+                next_s = landing[0][0]
+            if queue and self._free:
+                due_s = queue.due_s(now_s)
+                next_s = next_s if due_s is None else min(next_s, due_s)
+            if next_s > now_s:
+                now_s = self._sleep(now_s, next_s)
+            begun_s = now_s
+            answers = self._land(now_s)
+            for _ in answers:
+                now_s += self._cost_s(self._costs.hop_us)
+            until = bisect.bisect_right(there_s, begun_s, number)
+            now_s = self._read(range(number, until), rows, now_s)
+            number = until
+            now_s = self._drain(now_s + self._cost_s(self._costs.tick_us))
+            for batch in answers:
+                now_s = self._answer(batch, now_s)
+            self.loop_us += (now_s - begun_s) * 1e6
+
+    def _land(self, now_s: float) -> list[Batch[_Request]]:
+        """What came back from threads until now."""
+        landing, answers = self._landing, []
+        while landing and landing[0][0] <= now_s:
+            _, serial, batch, has_lock = heapq.heappop(landing)
+            if has_lock:
+                answers.append(batch)
+                self._free += 1
+            else:
+                # It waited for the interpreter's lock, which the loop let go of just now.
+                told_s = now_s + self._warmth.of(self._costs.thread_us) * 1e-6
+                heapq.heappush(landing, (told_s, serial, batch, True))
+        return answers
+
+    def _read(self, numbers: range, rows: list[int], now_s: float) -> float:
+        """Admits requests. One that is refused gets no answer: its latency stays infinite."""
+        for number in numbers:
+            now_s += self._cost_s(self._costs.read_us)
+            with contextlib.suppress(QueueFull, TooLarge):
+                self._queue.put(_Request(number, rows[number], now_s, self._key))
+        return now_s
+
+    def _sleep(self, now_s: float, until_s: float) -> float:
+        self._warmth.slept((until_s - now_s) * 1e6)
+        self._noise_at = (self._noise_at + 1) & 4095
+        noise_us: float = self._noise[self._noise_at] * self._warmth.cold
+        return until_s + max(0.0, noise_us) * 1e-6
+
+    def _cost_s(self, warm_us: float) -> float:
+        cost_us: float = self._warmth.of(warm_us) * self._stretch
+        self._warmth.worked(cost_us)
+        return cost_us * 1e-6
+
+    def _drain(self, now_s: float) -> float:
+        """As the engine: inline one batch a tick, on threads all that are free."""
+        while self._free:
+            batch = self._queue.take(now_s)
+            if batch is None:
+                break
+            self.runs += 1
+            run_us = self._curve.run_us(batch.rows, self._cap)
+            cold_us = self._costs.cold_run_us * self._warmth.cold
+            is_inline = self._times.is_inline(batch.rows)
+            self._times.observe(batch.rows, run_us + cold_us)
+            if is_inline:
+                took_us = (run_us + cold_us) * self._stretch
+                self._warmth.worked(took_us)
+                self.inline_us += took_us
+                now_s += took_us * 1e-6
+                self.loop_us -= took_us
+                now_s = self._answer(batch, now_s)
+                break
+            now_s = self._start(batch, run_us + cold_us, now_s)
+        return now_s
+
+    def _start(self, batch: Batch[_Request], run_us: float, now_s: float) -> float:
+        """On a thread. The hop costs the loop time both ways: a thread that runs Python holds the loop up."""
+        self._free -= 1
+        now_s += self._cost_s(self._costs.hop_us)
+        wake_s = self._warmth.of(self._costs.thread_us) * 1e-6
+        took_us = run_us * self._stretch
+        self.thread_us += took_us
+        heapq.heappush(self._landing, (now_s + wake_s + took_us * 1e-6, self.runs, batch, False))
+        return now_s
+
+    def _answer(self, batch: Batch[_Request], now_s: float) -> float:
+        for request in batch.entries:
+            now_s += self._cost_s(self._costs.answer_us)
+            self.done_s[request.number] = now_s
+        return now_s
+
+
+def _sent_s(due_s: Floats, costs: Costs, random: np.random.Generator) -> Floats:
+    """When the generator sends what is due: late by chance, and one after another."""
+    late_s = random.choice(np.array(costs.late_us), len(due_s)) * 1e-6
+    return _in_turn(due_s + late_s, costs.send_us * 1e-6)
+
+
+def _in_turn(ready_s: Floats, each_s: float) -> Floats:
+    """When each is through a place that takes ``each_s`` for one and takes them as they are ready."""
+    finite = np.isfinite(ready_s)
+    order = np.argsort(ready_s, kind="stable")
+    order = order[finite[order]]
+    steps = np.arange(len(order)) * each_s
+    through = np.full(len(ready_s), np.inf)
+    # max over j ≤ i of (ready_j − j·each) + i·each: the busy periods of a single server with constant times.
+    through[order] = np.maximum.accumulate(ready_s[order] - steps) + steps + each_s
+    return through
+
+
+def _stretch(shares: list[float], client_share: float, threads: int, cores: int) -> float:
+    """How much longer a worker takes because others run, too: the mean over how many of them do."""
+    if not shares:
+        return 1.0
+    mean = sum(shares) / len(shares)
+    others = len(shares) - 1
+    total = 0.0
+    for busy in range(others + 1):
+        chance = math.comb(others, busy) * mean**busy * (1 - mean) ** (others - busy)
+        for client, share in ((0, 1 - client_share), (1, client_share)):
+            total += chance * share * max(1.0, ((1 + busy) * threads + client) / cores)
+    return total

@@ -1,0 +1,335 @@
+"""One tuning from beginning to end: look, measure, calibrate, search, prove, choose."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from rapide.profiles.arrivals import Arrivals
+from rapide.server.machine import cpu_signature
+from rapide.server.model import SessionOptions, load_model
+from rapide.server.repository.digest import file_digest_text
+from rapide.server.repository.snapshot import VersionEntry
+from rapide.server.tuning_file import TuningFile
+from rapide.tuning import busyness, calibration, sample_rows
+from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.costs import Costs
+from rapide.tuning.curve import Curve
+from rapide.tuning.curves import Subject, explore, in_child
+from rapide.tuning.errors import TuningError
+from rapide.tuning.learnt import Learnt, write_whole
+from rapide.tuning.proof import Proof, is_better, prove
+from rapide.tuning.reasons import reasons
+from rapide.tuning.search import Candidate, Objective, Setting, search
+from rapide.tuning.served import Site
+from rapide.tuning.slo import Slo, percentiles, seconds
+
+PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
+SHARES: Final = {"look": 0.02, "measure": 0.3, "calibrate": 0.25, "search": 0.13, "prove": 0.3}
+"""Of the time, for the progress bar."""
+OnStep = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody wants tuned."""
+
+    models: str
+    entry: VersionEntry
+    arrivals: Arrivals
+    slo: Slo
+    objective: Objective
+    cpus: tuple[int, ...]
+    folder: Path
+    """Of tuning files."""
+    protocol: str = "grpc"
+    rounds: int = 2
+    """Replays of each configuration in the proof; 0 proves nothing and chooses by simulation."""
+    candidates: int = 2
+    """Configurations to prove beside the default."""
+    profile_name: str = ""
+
+    @property
+    def cpu(self) -> str:
+        return cpu_signature(len(self.cpus))
+
+    @property
+    def digest(self) -> str:
+        return self.entry.digest or file_digest_text(self.entry.model_path)
+
+    @property
+    def path(self) -> Path:
+        """Of the tuning file."""
+        return self.folder / self.cpu / f"{self.digest.removeprefix('sha256:')}.json"
+
+    @property
+    def learnt_path(self) -> Path:
+        return self.path.with_suffix(".learnt.json")
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything that a tuning found out, as far as it came."""
+
+    request: Request
+    curves: list[Curve] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    costs: Costs | None = None
+    simulated: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
+    chosen: Configuration | None = None
+    default: Configuration | None = None
+    others_share: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+
+    def proof_of(self, configuration: Configuration | None) -> Proof | None:
+        return next((proof for proof in self.proofs if proof.configuration == configuration), None)
+
+    def candidate_of(self, configuration: Configuration | None) -> Candidate | None:
+        return next((one for one in self.candidates if one.configuration == configuration), None)
+
+    @property
+    def is_improvement(self) -> bool:
+        return self.chosen is not None and self.chosen != self.default
+
+
+def tune(request: Request, on_step: OnStep) -> Found:
+    """Tunes. Blocking, for some minutes; keeps what it learns as it goes. Raises TuningError, ReplayError."""
+    found = Found(request, default=default_configuration(len(request.cpus)))
+    steps = _Steps(on_step)
+    steps("look", "looking whether the machine is idle", 0.0)
+    idle_share = busyness.look(len(request.cpus))
+    model = load_model(request.entry, SessionOptions())
+    batchable = model.signature.batchable
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapide-rows-")))
+        pool = sample_rows.pool_of(request.entry, model)
+        rows_file = folder / "rows.npz"
+        sample_rows.save(pool, model.signature, rows_file)
+        learnt = Learnt.load(request.learnt_path)
+        _measure(request, found, learnt, steps)
+        site = Site(
+            request.models,
+            request.entry.model,
+            request.entry.version,
+            request.digest,
+            request.cpus,
+            rows_file if batchable else None,
+            request.protocol,
+        )
+        _calibrate(request, found, learnt, site, steps)
+        setting = setting_of(found, batchable=batchable)
+        found.candidates, found.simulated = search(setting, steps.within("search"))
+        _prove(request, found, site, steps)
+    _choose(found, setting)
+    found.others_share = idle_share
+    _note(found, idle_share)
+    on_step("done", 1.0)
+    return found
+
+
+def setting_of(found: Found, *, batchable: bool) -> Setting:
+    """What is searched in."""
+    request = found.request
+    if found.costs is None:
+        raise TuningError("the server's own costs are not known yet.")
+    return Setting(
+        found.curves,
+        found.costs,
+        request.arrivals,
+        request.slo,
+        request.objective,
+        len(request.cpus),
+        batchable=batchable,
+        most_requests=8000,
+    )
+
+
+def write(found: Found, now: datetime | None = None) -> TuningFile:
+    """Writes the tuning file. Raises TuningError where it cannot."""
+    request, chosen = found.request, found.chosen
+    if chosen is None:
+        raise TuningError("nothing was chosen.")
+    file = TuningFile(
+        cpu=request.cpu,
+        digest=request.digest,
+        model=request.entry.model,
+        workers=chosen.workers,
+        tuning=chosen.tuning,
+        version=request.entry.version,
+        written=(now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        onnxruntime=version("onnxruntime"),
+        slo=str(request.slo),
+        evidence=evidence(found),
+    )
+    write_whole(request.path, file.to_bytes())
+    return file
+
+
+def evidence(found: Found) -> dict[str, Any]:
+    """What the choice rests on, as JSON."""
+    request = found.request
+    return {
+        "objective": request.objective,
+        "profile": request.profile_name,
+        "requests": request.arrivals.count,
+        "rate_per_s": round(request.arrivals.rate_per_s, 3),
+        "simulated": found.simulated,
+        "is_improvement": found.is_improvement,
+        "reasons": [{"choice": choice, "why": why} for choice, why in found.reasons],
+        "notes": found.notes,
+        "costs": {} if found.costs is None else _without_samples(found.costs),
+        "curves": [curve.to_json() for curve in found.curves],
+        "predicted": [
+            {"configuration": one.configuration.words, **_figures(one.outcome.latency_s)}
+            for one in found.candidates
+        ],
+        "measured": [
+            {"configuration": one.configuration.words, "rounds": [_figures(each.latency_s) for each in one.rounds]}
+            for one in found.proofs
+        ],
+    }
+
+
+def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps) -> None:
+    variants = () if request.entry.manifest is None else request.entry.manifest.variants
+    names = tuple("" if variant.is_default else variant.name for variant in variants) or ("",)
+    subject = Subject(
+        request.models, request.entry.model, request.entry.version, names, int(request.arrivals.rows.max())
+    )
+    measure = in_child(subject, request.cpus)
+    step = steps.within("measure")
+
+    def on_step(text: str, share: float) -> None:
+        learnt.save(request.learnt_path)
+        step(text, share)
+
+    found.curves = explore(subject, len(request.cpus), measure, learnt.curves, on_step)
+    found.failed = list(learnt.curves.failed.values())
+    learnt.save(request.learnt_path)
+
+
+def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps: _Steps) -> None:
+    rows = int(np.median(request.arrivals.rows))
+    if learnt.costs is None or (learnt.protocol, learnt.rows) != (request.protocol, rows):
+        step = steps.within("calibrate")
+        observations = calibration.observe(
+            site, found.curves[0], rows, lambda text, share: step(text, share * 0.6)
+        )
+        step("fitting the server's costs", 0.6)
+        learnt.costs = calibration.fit(observations, found.curves[0], len(request.cpus))
+        learnt.protocol, learnt.rows = request.protocol, rows
+        learnt.save(request.learnt_path)
+    found.costs = learnt.costs
+
+
+def _prove(request: Request, found: Found, site: Site, steps: _Steps) -> None:
+    if not request.rounds or found.default is None:
+        return
+    best = [one.configuration for one in found.candidates if one.configuration != found.default]
+    configurations = [found.default, *best[: request.candidates]]
+    found.proofs = prove(site, configurations, request.arrivals, request.rounds, steps.within("prove"))
+
+
+def _choose(found: Found, setting: Setting) -> None:
+    """The best that was proven clearly better than the default, else the default."""
+    request, default = found.request, found.default
+    found.chosen = default
+
+    def figure(proof: Proof) -> float:
+        return proof.median(lambda each: each.figure(request.slo, request.objective))
+
+    proven_default = found.proof_of(default)
+    if proven_default is None:
+        found.chosen = found.candidates[0].configuration
+    else:
+        better = [
+            proof
+            for proof in found.proofs
+            if proof is not proven_default and is_better(proof, proven_default, request.slo, request.objective)
+        ]
+        if better:
+            best = min(
+                better, key=lambda one: one.median(lambda each: each.figure(request.slo, request.objective))
+            )
+            found.chosen = best.configuration
+    if found.chosen is not None:
+        found.reasons = list(reasons(found.chosen, setting))
+
+
+def _note(found: Found, idle_share: float) -> None:
+    """What whoever reads the result should know."""
+    request = found.request
+    if idle_share > busyness.BUSY:
+        found.notes.append(
+            f"This machine was busy with other work ({idle_share:.0%} of its cores before the tuning began): "
+            "figures and choice are less sure. Tune again when it is idle."
+        )
+    chosen = found.proof_of(found.chosen)
+    if chosen is not None:
+        if chosen.limited:
+            found.notes.append(f"The load generator limited what was measured: {chosen.limited}.")
+        if not chosen.holds(request.slo):
+            found.notes.append(_needed(found, chosen))
+    found.notes += [f"Not measured: {reason}" for reason in found.failed]
+
+
+def _needed(found: Found, chosen: Proof) -> str:
+    """Nothing holds the SLO: what would."""
+    slo = found.request.slo
+    figures = ", ".join(
+        f"p{limit.percent:g} {seconds(chosen.percentile_s(limit.percent))}" for limit in slo.limits
+    )
+    least_s = found.curves[0].run_us(int(found.request.arrivals.rows.max())) * 1e-6
+    alone_s = least_s + (0.0 if found.costs is None else found.costs.network_us * 1e-6)
+    if alone_s > slo.main.limit_s:
+        return (
+            f"The SLO {slo} cannot be met here with any number of cores: one run alone takes {seconds(least_s)}. "
+            f"A faster variant (rapide optimise), a faster processor or a limit above {seconds(alone_s)} is "
+            f"needed. Best: {figures}."
+        )
+    return (
+        f"No configuration holds {slo} for this load on {len(found.request.cpus)} cores; the best gives {figures}."
+        " `rapide plan` says how many cores would hold it."
+    )
+
+
+def _figures(latency_s: Any) -> dict[str, Any]:
+    values = percentiles(latency_s, PERCENTS)
+    figures: dict[str, Any] = {
+        f"p{percent:g}_ms": round(value * 1e3, 4) if np.isfinite(value) else None
+        for percent, value in zip(PERCENTS, values, strict=True)
+    }
+    return {**figures, "refused": round(float(np.mean(~np.isfinite(latency_s))), 6)}
+
+
+def _without_samples(costs: Costs) -> dict[str, Any]:
+    return {name: round(value, 3) for name, value in costs.to_json().items() if isinstance(value, float)}
+
+
+class _Steps:
+    """Progress of the whole from that of its parts."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+
+    def __call__(self, part: str, text: str, share: float) -> None:
+        before = 0.0
+        for name, width in SHARES.items():
+            if name == part:
+                self._on_step(text, before + width * share)
+                return
+            before += width
+
+    def within(self, part: str) -> OnStep:
+        return lambda text, share: self(part, text, share)
