@@ -47,6 +47,15 @@ RULES = (
     ),
     Rule("rapide.reports", "a page is a page, whatever it tells of", only=()),
     Rule(
+        "rapide.tuning",
+        "a tuner knows the server's values and policy, and otherwise asks a real one",
+        never=(
+            "rapide.cli",
+            "rapide.converters",
+            *(f"{SERVER}.{room}" for room in ("engine", "service", "protocols", "supervisor", "worker", "app")),
+        ),
+    ),
+    Rule(
         "rapide.profiles",
         "a profile is read where no server runs",
         only=(f"{SERVER}.errors", f"{SERVER}.telemetry.bins", f"{SERVER}.telemetry.drift"),

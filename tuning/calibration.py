@@ -66,28 +66,30 @@ class Observation:
         return percentiles(self.result.latency_s[self.result.codes == 0], QUANTILES)
 
 
-def scenarios(curve: Curve, rows: int) -> Iterator[Scenario]:
+def scenarios(curve: Curve, rows: int, effort: float = 1.0) -> Iterator[Scenario]:
     """For requests of ``rows`` rows; rates and pauses follow what the model takes."""
-    run_s = curve.run_us(rows) * 1e-6
+    run_s, lasts_s = curve.run_us(rows) * 1e-6, SCENARIO_S * effort
     pause_s = max(0.004, 3 * run_s)
-    count = max(24, int(SCENARIO_S / pause_s))
+    count = max(24, int(lasts_s / pause_s))
     yield Scenario(LONE, _groups(1, count, pause_s, rows))
     for size in (4, 16):
         each_s = pause_s + size * (1e-4 + run_s)
-        yield Scenario(f"{GROUPS} {size}", _groups(size, max(12, int(SCENARIO_S / each_s)), each_s, rows))
+        yield Scenario(f"{GROUPS} {size}", _groups(size, max(12, int(lasts_s / each_s)), each_s, rows))
     capacity_per_s = 1.0 / (60e-6 + curve.run_us(16 * rows) / 16e6)
     for share in (0.1, 0.3, 0.55):
         rate = share * capacity_per_s
-        wanted = int(min(MOST_REQUESTS, max(60, rate * SCENARIO_S)))
+        wanted = int(min(MOST_REQUESTS, max(60, rate * lasts_s)))
         gaps_s = np.random.default_rng(7).exponential(1 / rate, wanted)
         yield Scenario(f"{RATES} {rate:.0f}/s", _arrivals(np.cumsum(gaps_s) + 0.01, rows))
 
 
-def observe(site: Site, curve: Curve, rows: int, on_step: Callable[[str, float], None]) -> list[Observation]:
+def observe(
+    site: Site, curve: Curve, rows: int, on_step: Callable[[str, float], None], effort: float = 1.0
+) -> list[Observation]:
     """Asks two real servers, one that runs the model on the loop (if it is not too slow for it) and one on
     threads."""
     ways = [0.0, ALWAYS_INLINE_US] if curve.run_us(16 * rows) < SLOWEST_INLINE_US else [0.0]
-    asked = list(scenarios(curve, rows))
+    asked = list(scenarios(curve, rows, effort))
     found = []
     for way, inline_below_us in enumerate(ways):
         configuration = Configuration(1, ModelTuning(inline_below_us=inline_below_us))
@@ -102,7 +104,7 @@ def observe(site: Site, curve: Curve, rows: int, on_step: Callable[[str, float],
     return found
 
 
-def fit(observations: Sequence[Observation], curve: Curve, cores: int) -> Costs:
+def fit(observations: Sequence[Observation], curve: Curve, cores: int, effort: float = 1.0) -> Costs:
     """The costs under which the simulator answers most like the servers did."""
     start = _read_off(observations, curve)
 
@@ -111,7 +113,7 @@ def fit(observations: Sequence[Observation], curve: Curve, cores: int) -> Costs:
         return sum(_distance(each, curve, costs, cores) for each in observations)
 
     first = np.log([getattr(start, name) for name in FITTED])
-    best, _ = nelder_mead(misfit, first, step=0.4, evaluations=EVALUATIONS)
+    best, _ = nelder_mead(misfit, first, step=0.4, evaluations=int(EVALUATIONS * effort))
     return _with(start, best)
 
 

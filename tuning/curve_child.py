@@ -70,11 +70,11 @@ def work(job: Job, tell: Callable[[dict[str, Any]], None]) -> None:
         raise RapideError("no row is known that the model takes; publish it with golden rows")
     rows = job.rows if model.signature.batchable else (1,)
     best: dict[int, Point] = {}
-    for round_ in range(ROUNDS):
+    for _ in range(ROUNDS):
         for number, count in enumerate(rows):
             point = measure(model, pool, count, job.point_s / ROUNDS)
             best[count] = min(point, best.get(count, point), key=lambda each: each.us)
-            if point.us > job.longest_us or (round_ and _is_beaten(best[count], job, number, len(rows))):
+            if point.us > job.longest_us or _is_beaten(best[count], job, number, len(rows)):
                 rows = rows[: number + 1]
                 break
     for point in best.values():
@@ -132,7 +132,7 @@ def _interval(times_s: list[float]) -> tuple[float, float, float]:
 def _is_beaten(point: Point, job: Job, number: int, count: int) -> bool:
     """Slower than its rival so far, after a third of the sizes: it is not going to be better for the others."""
     rival_us = job.against.get(str(point.rows))
-    return rival_us is not None and number >= count // 3 and point.low_us > rival_us * (1 + 2 * WORTH)
+    return rival_us is not None and number >= count // 3 and point.low_us > rival_us * (1 + 3 * WORTH)
 
 
 def _resident_bytes() -> int:

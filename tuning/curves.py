@@ -121,8 +121,8 @@ def _covered(curve: Curve, rows: Sequence[int]) -> list[int]:
     return [each for each in rows if each <= largest] or [1]
 
 
-def in_child(subject: Subject, cpus: Sequence[int]) -> Measure:
-    """Measures in a child process on the processors ``cpus``."""
+def in_child(subject: Subject, cpus: Sequence[int], effort: float = 1.0) -> Measure:
+    """Measures in a child process on the processors ``cpus``, for ``effort`` times as long as usual."""
 
     def measure(knobs: Knobs, rows: Sequence[int], against: dict[str, float]) -> Curve | str:
         job: dict[str, Any] = {
@@ -131,7 +131,7 @@ def in_child(subject: Subject, cpus: Sequence[int]) -> Measure:
             "version": subject.version,
             "knobs": knobs.to_json(),
             "rows": list(rows),
-            "point_s": POINT_S,
+            "point_s": POINT_S * effort,
             "longest_us": LONGEST_US,
             "against": against,
         }

@@ -148,9 +148,9 @@ def search(
         if stage.arrivals.count == setting.arrivals.count and number > 0:
             break
         remaining = [default, *(one.configuration for one in ranked[:survivors] if one.configuration != default)]
-    return _by_plainness(ranked)[:keep] + [
-        one for one in _by_plainness(ranked)[keep:] if one.configuration == default
-    ], total
+    ordered = _distinct(_by_plainness(ranked))
+    last = [one for one in ranked if one.configuration == default and one not in ordered[:keep]]
+    return [*ordered[:keep], *last], total
 
 
 def judge(configuration: Configuration, setting: Setting, *, is_final: bool = True, seeds: int = 1) -> Candidate:
@@ -223,6 +223,15 @@ def _by_plainness(ranked: Sequence[Candidate]) -> list[Candidate]:
         (one for one in ranked if one.score <= limit), key=lambda one: (changes(one.configuration), one.score)
     )
     return [*near, *(one for one in ranked if one.score > limit)]
+
+
+def _distinct(ordered: Sequence[Candidate]) -> list[Candidate]:
+    """Without those that answer every request at the same time as one before them: knobs that change nothing."""
+    kept: list[Candidate] = []
+    for one in ordered:
+        if not any(np.array_equal(one.outcome.latency_s, other.outcome.latency_s) for other in kept):
+            kept.append(one)
+    return kept
 
 
 def changes(configuration: Configuration) -> int:

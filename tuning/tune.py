@@ -56,6 +56,8 @@ class Request:
     candidates: int = 2
     """Configurations to prove beside the default."""
     profile_name: str = ""
+    effort: float = 1.0
+    """How long everything is measured, as a share of what is usual."""
 
     @property
     def cpu(self) -> str:
@@ -207,7 +209,7 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps) -> N
     subject = Subject(
         request.models, request.entry.model, request.entry.version, names, int(request.arrivals.rows.max())
     )
-    measure = in_child(subject, request.cpus)
+    measure = in_child(subject, request.cpus, request.effort)
     step = steps.within("measure")
 
     def on_step(text: str, share: float) -> None:
@@ -224,10 +226,10 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
     if learnt.costs is None or (learnt.protocol, learnt.rows) != (request.protocol, rows):
         step = steps.within("calibrate")
         observations = calibration.observe(
-            site, found.curves[0], rows, lambda text, share: step(text, share * 0.6)
+            site, found.curves[0], rows, lambda text, share: step(text, share * 0.6), request.effort
         )
         step("fitting the server's costs", 0.6)
-        learnt.costs = calibration.fit(observations, found.curves[0], len(request.cpus))
+        learnt.costs = calibration.fit(observations, found.curves[0], len(request.cpus), request.effort)
         learnt.protocol, learnt.rows = request.protocol, rows
         learnt.save(request.learnt_path)
     found.costs = learnt.costs

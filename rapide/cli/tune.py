@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -25,7 +26,7 @@ examples:
 `rapide serve` finds the file that this writes and says so in its banner. Ctrl-C keeps what was measured: the next
 run goes on from there.
 """
-KINDS = ("steady", "diurnal", "burst", "idle-flood", "offline")
+QUICK = 0.34
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,6 +62,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--rounds", type=int, default=2, metavar="N", help="replays of each candidate (default: 2)"
     )
+    parser.add_argument("--quick", action="store_true", help="measure a third as long, and be less sure")
     parser.add_argument("--fresh", action="store_true", help="measure again what is known from an earlier run")
     parser.add_argument("--report", metavar="FILE", help="write an HTML page with the plots (extra: reports)")
     parser.add_argument("--explain", action="store_true", help="say why the present tuning is what it is, and end")
@@ -77,6 +79,10 @@ def run(args: argparse.Namespace) -> int:
     for name in ("profile", "slo"):
         if getattr(args, name) is None:
             raise SettingsError(f"--{name} is missing.", hint="See the examples in rapide tune --help.")
+    if args.report and importlib.util.find_spec("matplotlib") is None:
+        raise SettingsError(
+            "--report needs matplotlib, which is not installed.", hint="pip install 'rapide[reports]'"
+        )
     request = make_request(args)
     if args.fresh:
         request.learnt_path.unlink(missing_ok=True)
@@ -89,7 +95,7 @@ def make_request(args: argparse.Namespace) -> Request:
     from rapide.profiles.errors import ProfileError  # noqa: PLC0415
     from rapide.tuning.errors import TuningError  # noqa: PLC0415
     from rapide.tuning.slo import Slo  # noqa: PLC0415
-    from rapide.tuning.traffic import busiest, used  # noqa: PLC0415
+    from rapide.tuning.traffic import WINDOW_S, busiest, used  # noqa: PLC0415
     from rapide.tuning.tune import Request  # noqa: PLC0415
 
     slo = Slo.parse(args.slo)
@@ -102,7 +108,7 @@ def make_request(args: argparse.Namespace) -> Request:
     return Request(
         models=args.models,
         entry=entry,
-        arrivals=busiest(arrivals),
+        arrivals=busiest(arrivals, WINDOW_S * (QUICK if args.quick else 1.0)),
         slo=slo,
         objective=args.objective,
         cpus=usable_cpus(args.cores),
@@ -110,6 +116,7 @@ def make_request(args: argparse.Namespace) -> Request:
         protocol=args.protocol,
         rounds=args.rounds,
         profile_name=Path(args.profile).name,
+        effort=QUICK if args.quick else 1.0,
     )
 
 

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rapide.tuning.costs import Costs
+from rapide.tuning.curves import Curves
+from rapide.tuning.errors import TuningError
+from rapide.tuning.knobs import Knobs
+from rapide.tuning.learnt import Learnt, write_whole
+from tests.tuning.curves_of import curve_of
+
+
+def learnt() -> Learnt:
+    curve = curve_of(lambda rows: 2.0 * rows, Knobs(threads=2))
+    return Learnt(Curves({curve.knobs: curve}), Costs(noise_us=(1.0, 2.0)), "grpc", 4)
+
+
+def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "learnt.json"
+    learnt().save(path)
+    assert Learnt.load(path) == learnt()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"schema": 1, "onnxruntime": "0.1"}', b'{"schema": 9}'])
+def test_what_cannot_be_used_is_measured_again(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "learnt.json"
+    path.write_bytes(content)
+    assert Learnt.load(path) == Learnt()
+    assert Learnt.load(tmp_path / "missing") == Learnt()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TuningError, match=r"file/x.json cannot be written"):
+        write_whole(tmp_path / "file" / "x.json", b"")
+
+
+def test_no_space_left_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A process that may write no file longer than a few bytes: the kernel refuses as a full disk does."""
+    program = (
+        "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from pathlib import Path; from rapide.tuning.learnt import write_whole\n"
+        "write_whole(Path(sys.argv[1]), bytes(5000))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "x.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert "cannot be written" in found.stderr
+    assert "Make room there" in found.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+"""The simulator against what must hold, whatever the machine. Against reality: ``rapide.tuning.accuracy``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rapide.profiles.arrivals import Arrivals
+from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.configuration import Configuration
+from rapide.tuning.costs import Costs, Warmth
+from rapide.tuning.simulator import Outcome, simulate
+from tests.tuning.curves_of import curve_of
+
+FAST = curve_of(lambda rows: 5 + 0.1 * rows)
+SLOW = curve_of(lambda rows: 1000 + 500 * rows)
+QUIET = Costs(network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0)
+
+
+def arrivals_of(*instants_s: float, rows: int = 1) -> Arrivals:
+    return Arrivals(np.array(instants_s), np.full(len(instants_s), rows))
+
+
+def outcome_of(
+    arrivals: Arrivals, curve=FAST, workers: int = 1, costs: Costs = QUIET, **tuning: object
+) -> Outcome:  # type: ignore[no-untyped-def]
+    configuration = Configuration(workers, ModelTuning(**tuning))  # type: ignore[arg-type]
+    return simulate(arrivals, configuration, curve, costs, cores=2)
+
+
+def test_a_lone_request_costs_the_sum_of_its_parts() -> None:
+    latency_us = outcome_of(arrivals_of(0.1)).latency_s[0] * 1e6
+    assert latency_us == pytest.approx(QUIET.read_us + QUIET.tick_us + 5.1 + QUIET.answer_us)
+
+
+def test_a_thread_costs_hops_and_the_loop_goes_on_meanwhile() -> None:
+    alone_us = outcome_of(arrivals_of(0.1), SLOW).latency_s[0] * 1e6
+    hops = 2 * QUIET.hop_us + 2 * QUIET.thread_us
+    assert alone_us == pytest.approx(
+        QUIET.read_us + 2 * QUIET.tick_us + 1500 + hops + QUIET.answer_us, abs=2 * QUIET.tick_us
+    )
+    two = outcome_of(arrivals_of(0.1, 0.1005, 0.1006), SLOW)
+    assert two.runs == 2, "what came while it ran is one batch"
+
+
+def test_what_comes_together_runs_together() -> None:
+    assert outcome_of(arrivals_of(*[0.1] * 10)).runs == 1
+    assert outcome_of(arrivals_of(*[0.1] * 10), max_batch_rows=4).runs == 3
+
+
+def test_a_delay_gathers_company() -> None:
+    pair = arrivals_of(0.1, 0.1004)
+    assert outcome_of(pair).runs == 2
+    delayed = outcome_of(pair, max_delay_us=1000.0)
+    assert delayed.runs == 1
+    assert delayed.latency_s[0] > 1e-3
+
+
+def test_what_does_not_fit_the_queue_is_refused() -> None:
+    outcome = outcome_of(arrivals_of(*[0.1] * 100), SLOW, max_batch_rows=8, max_queue_rows=10)
+    assert 0 < np.isfinite(outcome.latency_s).sum() < 40
+
+
+def test_a_cap_on_rows_is_simulated_as_it_is_run() -> None:
+    cliff = curve_of(lambda rows: rows * (1.0 if rows <= 64 else 4.0))
+    big = arrivals_of(0.1, rows=256)
+    whole, parts = outcome_of(big, cliff), outcome_of(big, cliff, max_rows_per_run=64)
+    assert parts.latency_s[0] < whole.latency_s[0] - 500e-6
+
+
+def test_two_workers_share_a_load_that_one_cannot_bear() -> None:
+    random = np.random.default_rng(0)
+    busy = arrivals_of(*np.cumsum(random.exponential(1 / 6000, 3000)))
+    medium = curve_of(lambda rows: 60 + 60 * rows)
+    one, two = (outcome_of(busy, medium, workers, inline_below_us=1e6) for workers in (1, 2))
+    assert two.busy < one.busy
+    assert np.quantile(two.latency_s, 0.99) < np.quantile(one.latency_s, 0.99)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gaps=st.lists(st.floats(0, 2e-3), min_size=1, max_size=60),
+    rows=st.integers(1, 20),
+    workers=st.integers(1, 3),
+    threaded=st.booleans(),
+    most=st.integers(1, 64),
+    delay=st.sampled_from([0.0, 500.0]),
+)
+def test_every_request_is_answered_once_and_not_before_it_could(
+    gaps: list[float], rows: int, workers: int, threaded: bool, most: int, delay: float
+) -> None:
+    arrivals = Arrivals(np.cumsum(gaps), np.full(len(gaps), rows))
+    tuning = ModelTuning(
+        max_batch_rows=most, max_delay_us=delay, inline_below_us=0.0 if threaded else 1e6, sessions=1 + threaded
+    )
+    outcome = simulate(arrivals, Configuration(workers, tuning), FAST, Costs(), cores=2)
+    least_s = (Costs().network_us + FAST.run_us(rows)) * 1e-6
+    assert np.isfinite(outcome.latency_s).all()
+    assert (outcome.latency_s > least_s).all()
+    assert 1 <= outcome.runs <= len(gaps)
+    again = simulate(arrivals, Configuration(workers, tuning), FAST, Costs(), cores=2)
+    assert np.array_equal(again.latency_s, outcome.latency_s), "the same seed, the same answer"
+
+
+def test_noise_is_drawn_from_what_was_measured() -> None:
+    lone = arrivals_of(*np.arange(1, 200) * 0.01)
+    noisy = replace(QUIET, noise_us=(0.0,) * 9 + (5000.0,))
+    late = (outcome_of(lone, costs=noisy).latency_s > 3e-3).mean()
+    assert 0.03 < late < 0.25
+    assert (outcome_of(lone).latency_s < 1e-3).all()
+
+
+def test_a_worker_gets_cold_asleep_and_warm_at_work() -> None:
+    warmth = Warmth(Costs(extra_cold=3, cools_us=100, warms_us=100))
+    assert warmth.of(10) == 40
+    for _ in range(20):
+        warmth.worked(50)
+    assert warmth.of(10) == pytest.approx(10, rel=0.01)
+    warmth.slept(1e6)
+    assert warmth.of(10) == pytest.approx(40)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rapide.tuning.errors import TuningError
+from rapide.tuning.slo import Slo, percentile, seconds
+
+MS = np.arange(1, 101) / 1e3
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("p99<100ms", True),
+        ("p99<98ms", False),
+        ("p99.9<0.101s", True),
+        ("p50<50500us,p90<80ms", False),
+        ("p50 < 50500µs", True),
+        ("p99<=100", True),
+    ],
+)
+def test_all_limits_must_hold(text: str, holds: bool) -> None:
+    assert Slo.parse(text).holds(MS) is holds
+
+
+def test_refusing_is_no_way_to_meet_a_percentile() -> None:
+    latency_s = np.array([1e-3] * 97 + [np.inf] * 3)
+    assert not Slo.parse("p95<2ms").holds(latency_s)
+    assert Slo.parse("p95<2ms,errors<5%").holds(latency_s)
+    assert percentile(latency_s, 99) == np.inf
+
+
+def test_nothing_was_asked_is_no_proof() -> None:
+    assert not Slo.parse("p99<1s").holds(np.array([]))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "p99", "p99>5ms", "p100<5ms", "p99<5min", "mean<5ms", "errors<1%", "p99<0ms"]
+)
+def test_what_is_no_objective_is_told(text: str) -> None:
+    with pytest.raises(TuningError, match=r"no (objective|limit)"):
+        Slo.parse(text)
+
+
+def test_the_highest_percentile_is_the_main_one() -> None:
+    slo = Slo.parse("p50<1ms,p99<5ms")
+    assert slo.main.name == "p99"
+    assert str(slo) == "p50<1ms,p99<5ms,errors<0.001"
+    assert Slo.parse(str(slo)) == slo
+
+
+def test_times_are_written_as_people_do() -> None:
+    assert [seconds(value) for value in (2.5, 0.0042, 37e-6, np.inf)] == ["2.5 s", "4.2 ms", "37 µs", "never"]

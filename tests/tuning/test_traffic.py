@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rapide.profiles.arrivals import Arrivals
+from rapide.profiles.document import Profile
+from rapide.profiles.synthetic import synthetic
+from rapide.tuning.errors import TuningError
+from rapide.tuning.traffic import busiest, used
+
+
+def test_quiet_days_pass_quickly_and_the_flood_stays() -> None:
+    days = np.arange(5) * 86400.0
+    flood = days[-1] + 10 + np.arange(500) * 0.002
+    chosen = busiest(Arrivals(np.concatenate([days, flood]), np.ones(505, int)))
+    assert chosen.count >= 500
+    assert chosen.duration_s < 6.1
+    assert chosen.instants_s[0] >= 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "holds 0 arrivals"), (1, "holds 1 arrival;")])
+def test_too_few_requests_are_told(count: int, said: str) -> None:
+    with pytest.raises(TuningError, match=said):
+        busiest(Arrivals(np.zeros(count), np.ones(count, int)))
+
+
+def test_a_profile_of_another_model_is_told() -> None:
+    profile = synthetic("steady", model="other", rate_per_s=100, duration_s=2)
+    with pytest.raises(TuningError, match="cannot be used for m"):
+        used(profile, "m", "sha256:aa")
+
+
+def test_a_profile_of_another_version_needs_a_word() -> None:
+    text = synthetic("steady", model="m", rate_per_s=100, duration_s=2).to_bytes()
+    profile = Profile.from_bytes(text.replace(b'"digest":""', b'"digest":"sha256:bb"'))
+    with pytest.raises(TuningError, match="of another model: m has the digest sha256:bb"):
+        used(profile, "m", "sha256:aa")
+    assert used(profile, "m", "sha256:aa", any_version=True).arrivals.count
+    assert used(profile, "m", "sha256:bb").arrivals.count
