@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rapide.profiles.document import Profile
+from rapide.profiles.histogram import ROWS, bins_json
 from rapide.profiles.model_profile import ModelProfile
 from rapide.server.telemetry.drift import Distance, Usage, drift, mix_drift, verdict
 
@@ -17,6 +19,8 @@ class ModelDrift:
     model: str
     versions: tuple[str, str]
     distances: tuple[Distance, ...]
+    adapted: Mapping[str, int]
+    """The limits of the live version, if its server adapts it."""
 
     @property
     def verdict(self) -> str:
@@ -50,6 +54,21 @@ def compare(tuned: Profile, live: Profile) -> ProfileDrift:
     )
 
 
+def proven_usage(known: ModelProfile, workers: int) -> dict[str, Any]:
+    """The JSON form of ``server.proven.UsageRecord``, for a tuning file's ``proven.usage``."""
+    usage = usage_of(known, workers)
+    return {
+        "requests": usage.requests,
+        "span_s": usage.span_s,
+        "workers": usage.workers,
+        "rows": bins_json(usage.rows, ROWS),
+        "rows_sum": usage.rows_sum,
+        "windows": [
+            {"window_s": width_s, "bins": bins_json(counts, ROWS)} for width_s, counts in usage.windows.items()
+        ],
+    }
+
+
 def usage_of(known: ModelProfile, workers: int) -> Usage:
     """What of a model's profile is compared. ``workers``: those of the server."""
     arrivals = known.arrivals
@@ -66,7 +85,7 @@ def usage_of(known: ModelProfile, workers: int) -> Usage:
 def _model(tuned: Profile, live: Profile, name: str) -> ModelDrift:
     before, now = tuned.find(name), live.find(name)
     distances = drift(usage_of(before, tuned.workers), usage_of(now, live.workers))
-    return ModelDrift(name, (before.version, now.version), distances)
+    return ModelDrift(name, (before.version, now.version), distances, now.adapted)
 
 
 def _requests(profile: Profile) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
@@ -82,6 +82,8 @@ class ModelProfile:
     queue_s: Histogram
     compute_s: Histogram
     batches: tuple[BatchCost, ...]
+    adapted: Mapping[str, int] = field(default_factory=dict)
+    """The limits in force, by setting, of a version that its server adapts."""
 
     @property
     def name(self) -> str:
@@ -135,6 +137,9 @@ def read_model(node: Node) -> ModelProfile:
         arrivals=read_arrivals(node["arrivals"]),
         inputs=read_inputs(node["inputs"]) if "inputs" in node else no_inputs(),
         batches=tuple(_read_batch(batch) for batch in node["batches"].items()),
+        adapted={limit: value.whole() for limit, value in node["adapted"].table().items()}
+        if "adapted" in node
+        else {},
         **{
             key: Histogram.read(node[key], scale) if key in node else Histogram.empty(scale)
             for key, scale in HISTOGRAMS.items()
@@ -165,6 +170,7 @@ def model_json(known: ModelProfile) -> dict[str, Any]:
             }
             for batch in known.batches
         ],
+        **({"adapted": dict(known.adapted)} if known.adapted else {}),
     }
 
 
@@ -187,6 +193,10 @@ def merged_models(same: Sequence[ModelProfile]) -> ModelProfile:
         arrivals=merged_arrivals([one.arrivals for one in same]),
         inputs=merged_inputs([one.inputs for one in same]),
         batches=_merged_batches(same),
+        adapted={
+            limit: max(one.adapted.get(limit, 0) for one in same)
+            for limit in sorted({limit for one in same for limit in one.adapted})
+        },
         **histograms,  # type: ignore[arg-type]  # mypy does not follow names from a table
     )
 

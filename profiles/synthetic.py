@@ -61,7 +61,7 @@ def synthetic(
         arrivals=record(arrivals, START_S),
         inputs=no_inputs(),
         batches=(),
-        **{**empty, "rows": Histogram.of(ROWS, arrivals.rows)},
+        **{**empty, "rows": Histogram.of(ROWS, arrivals.rows)},  # type: ignore[arg-type]  # names from a table
     )
     return Profile(1, (), (known,))
 

@@ -16,6 +16,7 @@ from rapide.server.control import Prepared, ServedModel, ServerState
 from rapide.server.descriptions import describe_label
 from rapide.server.doors import Doors
 from rapide.server.examples import example_of
+from rapide.server.pilot import Pilot
 from rapide.server.protocols.http_lane.server import build_admin_lane
 from rapide.server.repository.plan import ServingPlan
 from rapide.server.service import InferenceService
@@ -45,6 +46,7 @@ class App:
         self._runners = ThreadPoolExecutor(_RUNNERS, thread_name_prefix="rapide-run")
         self._catalogue = catalogue_of(settings, self._telemetry.recorder, self._runners, self._loaders)
         self._service = InferenceService(self._catalogue, settings, self._telemetry, admin)
+        self._pilot = Pilot(self._catalogue.serving, self._telemetry, settings)
         self._doors = Doors(settings, self._service)
         self._admin = build_admin_lane(self._service)
 
@@ -78,6 +80,7 @@ class App:
         metrics = sockets.listen(settings.host, settings.metrics_port)
         await self._doors.open(self._unix)
         await self._admin.start(metrics)
+        self._pilot.start()
         # What lives now lives on: the collector need not look at it again and again, nor touch its memory.
         gc.collect()
         gc.freeze()
@@ -88,6 +91,7 @@ class App:
 
     async def close(self, drain_s: float) -> None:
         """Accepts nothing new and finishes what is under way within ``drain_s``; metrics stay readable so long."""
+        self._pilot.stop()
         self._service.close()
         await self._doors.close(drain_s)
         await self._catalogue.close(drain_s=0.0)

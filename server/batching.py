@@ -128,6 +128,10 @@ class BatchQueue(Generic[E]):
         """Requests that wait."""
         return len(self._waiting)
 
+    def limit(self, policy: BatchPolicy) -> None:
+        """From now on these limits hold; what waits already stays. The delay is not changed."""
+        self._policy = policy
+
     def put(self, entry: E) -> None:
         """Admits ``entry``. Raises QueueFull, or TooLarge if it could not be admitted even by an empty queue."""
         weight = entry.rows or 1

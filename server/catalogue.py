@@ -75,6 +75,8 @@ class LoadedVersion:
     model: Model
     engine: Engine
     recorder: Recorder
+    tuning: str = ""
+    """Of its plan (``PlannedVersion.tuning``)."""
     state: VersionState = VersionState.LOADING
     _answered_by: dict[str, AnsweredBy] = field(default_factory=dict)
 
@@ -185,6 +187,10 @@ class Catalogue:
         """What the plan in force holds and this process could not load."""
         return set(self._lacking)
 
+    def serving(self) -> list[LoadedVersion]:
+        """What answers now."""
+        return list(self._serving.values())
+
     def statuses(self) -> list[VersionStatus]:
         """Every version that this process knows about, by model and version."""
         found = {version.key: VersionStatus(*version.key, version.state) for version in self._unloading}
@@ -230,7 +236,7 @@ class Catalogue:
         recorder.watch(dynamic_axes(model.signature))
         engine = self._make_engine(model, recorder, planned.tuning)
         engine.start()
-        return LoadedVersion(planned.identity, entry, model, engine, recorder)
+        return LoadedVersion(planned.identity, entry, model, engine, recorder, planned.tuning)
 
     def _unload(self, version: LoadedVersion, drain_s: float | None = None) -> None:
         version.state = VersionState.UNLOADING

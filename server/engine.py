@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue, Reason
 from rapide.server.dispatch import RunTimes
@@ -213,6 +214,11 @@ class Engine:
         if isinstance(outcome, RapideError):
             raise outcome
         return outcome
+
+    def limit(self, max_batch_rows: int, max_queue_rows: int) -> None:
+        """Changes these limits while requests come and run. Nothing that waits is refused for it."""
+        self._policy = replace(self._policy, max_batch_rows=max_batch_rows, max_queue_rows=max_queue_rows)
+        self._queue.limit(self._policy)
 
     def cancel(self, ticket: Ticket) -> bool:
         """See ``Ticket.cancel``. What it held is let go at once."""

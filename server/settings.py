@@ -319,6 +319,22 @@ class Settings:
         "what was measured for this processor and this model beats defaults that must fit all of them; settings "
         "that differ from their defaults win over a tuning file",
     )
+    adapt: bool = _setting(
+        False,
+        _BATCHING,
+        "move max_batch_rows and max_queue_rows of tuned models, within the range that their tuning files say was "
+        "proven, when the usage drifts from what was tuned for",
+        "who watches a server should know why its limits change; switch it on where nobody is there to tune again",
+    )
+    adapt_every_s: float = _setting(
+        60.0,
+        _BATCHING,
+        "how often the usage is compared then; three comparisons must agree, and two moves are ten of them apart",
+        "a minute of requests tells a drift from chance",
+        unit="s",
+        minimum=1,
+        maximum=86400,
+    )
     max_message_bytes: int = _setting(
         64 * 1024 * 1024,
         _LIMITS,

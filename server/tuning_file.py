@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
+from rapide.server.proven import Proven
 from rapide.server.repository.fields import FieldError, Fields, parse_object
 from rapide.server.settings import BY_NAME, Settings
 
@@ -41,9 +42,13 @@ class ModelTuning:
     max_queue_rows: int = 4096
     sessions: int = 1
     inline_below_us: float = 75.0
+    proven: Proven | None = None
+    """Within which range the limits may be moved, if the server is allowed to (``steering``)."""
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """What was not proven is left out."""
+        out = {name: getattr(self, name) for name in _NAMES}
+        return {**out, "proven": self.proven.to_json()} if self.proven else out
 
     def to_text(self) -> str:
         """Equal records give equal texts; ``from_text`` restores them."""
@@ -64,6 +69,7 @@ class ModelTuning:
             if "graph_level" in fields.raw
             else "all",
             arena=fields.boolean("arena", True),
+            proven=Proven.read(fields.fields("proven")) if "proven" in fields.raw else None,
             **{name: _integer(fields, name, least) for name, least in _INTEGERS.items() if name in fields.raw},
             **{name: _number(fields, name) for name in _NUMBERS if name in fields.raw},
         )
@@ -84,6 +90,7 @@ class ModelTuning:
         return ", ".join(changed) or "the defaults"
 
 
+_NAMES: Final = tuple(field.name for field in dataclasses.fields(ModelTuning) if field.name != "proven")
 _INTEGERS: Final[Mapping[str, int]] = {
     "intra_op_threads": 1,
     "dynamic_block_base": 0,

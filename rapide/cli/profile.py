@@ -254,6 +254,9 @@ def _print_drift(found: ProfileDrift) -> None:
     for one in found.models:
         if one.versions[0] != one.versions[1]:
             print(f"note: {one.model} was version {one.versions[0] or '–'}, now {one.versions[1] or '–'}")
+        if one.adapted:
+            limits = ", ".join(f"{limit}={value}" for limit, value in one.adapted.items())
+            print(f"note: {one.model} is adapted by its server, and runs with {limits}")
     for names, what in ((found.appeared, "only in the live profile"), (found.vanished, "only in the tuned one")):
         if names:
             print(f"note: {what}: {', '.join(names)}")
@@ -274,6 +277,7 @@ def _drift_json(found: ProfileDrift) -> dict[str, Any]:
                 "model": one.model,
                 "versions": list(one.versions),
                 "verdict": one.verdict,
+                "adapted": dict(one.adapted),
                 "distances": [_distance_json(distance) for distance in one.distances],
             }
             for one in found.models

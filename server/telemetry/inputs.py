@@ -21,7 +21,7 @@ _WHOLE_BYTES: Final = 65_536
 """A tensor up to this size is hashed whole, of a larger one both ends: so a look takes 20 µs at most."""
 _MOST_MARKS: Final = 4096
 """Hashes remembered at most: where most requests are refused a window is long."""
-_MANY: Final = int(bins.ROW_EDGES[-1]) + 1
+MANY: Final = int(bins.ROW_EDGES[-1]) + 1
 
 
 class Axis(NamedTuple):
@@ -67,7 +67,7 @@ class Repeats:
 
 def size_bin(size: int) -> int:
     """Where ``bins.ROW_EDGES`` have ``size``."""
-    return SIZE_BINS[size if size < _MANY else _MANY]
+    return SIZE_BINS[size if size < MANY else MANY]
 
 
 def _mark(array: Array) -> int:
@@ -84,7 +84,7 @@ def _mark(array: Array) -> int:
 def _size_bins() -> bytes:
     edges, found = iter(enumerate(bins.ROW_EDGES)), bytearray()
     place, edge = next(edges)
-    for size in range(_MANY + 1):
+    for size in range(MANY + 1):
         while size > edge:
             place, edge = next(edges, (len(bins.ROW_EDGES), float("inf")))
         found.append(place)

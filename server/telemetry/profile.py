@@ -29,6 +29,7 @@ from rapide.server.telemetry.vocabulary import ENCODINGS, PROTOCOLS
 SCHEMA: Final = 1
 _CONNECTIONS: Final = {"rapide_open_connections": "open", "rapide_connections_total": "total"}
 """Metrics that the document shows too, and its keys for them."""
+_ADAPTED: Final = "rapide_adapted_limit"
 
 
 def profile(
@@ -39,12 +40,18 @@ def profile(
     scalars: Iterable[ScalarSnapshot] = (),
 ) -> dict[str, Any]:
     """The document, ready for JSON. ``wall_offset_s``: epoch seconds minus monotonic seconds, now."""
+    scalars = list(scalars)
+    adapted = _adapted(scalars)
     return {
         "kind": "rapide-profile",
         "schema": SCHEMA,
         "workers": workers,
         "connections": _connections(scalars),
-        "models": [_version(totals, wall_offset_s) for totals in versions if totals.model],
+        "models": [
+            {**_version(totals, wall_offset_s), **adapted.get((totals.model, totals.version), {})}
+            for totals in versions
+            if totals.model
+        ],
     }
 
 
@@ -58,6 +65,17 @@ def _connections(scalars: Iterable[ScalarSnapshot]) -> list[dict[str, Any]]:
             entry = found.setdefault(protocol, {"protocol": protocol, "open": 0, "total": 0})
             entry[key] += int(scalar.value)
     return [found[protocol] for protocol in sorted(found)]
+
+
+def _adapted(scalars: Iterable[ScalarSnapshot]) -> dict[tuple[str, str], dict[str, Any]]:
+    """By model and version: the limits in force of those that are adapted (``pilot``), the greatest of all."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for scalar in scalars:
+        if scalar.name == _ADAPTED and scalar.value:
+            labels = dict(scalar.labels)
+            limits = found.setdefault((labels["model"], labels["version"]), {"adapted": {}})["adapted"]
+            limits[labels["limit"]] = max(limits.get(labels["limit"], 0), int(scalar.value))
+    return found
 
 
 def _version(totals: VersionTotals, wall_offset_s: float) -> dict[str, Any]:

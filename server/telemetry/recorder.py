@@ -14,7 +14,7 @@ import numpy as np
 
 from rapide.server.context import CallContext
 from rapide.server.telemetry.fold import fold
-from rapide.server.telemetry.inputs import Axis, Repeats, size_bin
+from rapide.server.telemetry.inputs import MANY, SIZE_BINS, Axis, Repeats, size_bin
 from rapide.server.telemetry.version_block import (
     ARRIVALS,
     BATCH_ENTRY,
@@ -265,7 +265,7 @@ class Recorder:
 
     def answered(self, requests: int, rows: int, took_s: float) -> None:
         """The answers to a run of ``rows`` were made, and handed to their doors, in ``took_s``."""
-        self._output_s[size_bin(rows)] += took_s
+        self._output_s[SIZE_BINS[rows if rows < MANY else MANY]] += took_s
         self._output_requests_s[0] += requests * took_s
 
     def in_flight(self, delta: int) -> None:

@@ -181,6 +181,12 @@ class Telemetry:
         workers = sum(slot.alive for slot in slots)
         return profile(versions, self._wall_offset_s(), workers=workers, scalars=scalars)
 
+    def totals(self) -> tuple[list[VersionTotals], int]:
+        """What was recorded of every version, and the number of living workers."""
+        slots = self.snapshots()
+        totals = aggregate(version for slot in slots for version in slot.versions)
+        return totals, sum(slot.alive for slot in slots)
+
     def statistics(self, model: str, version: str) -> dict[str, Any]:
         """One version's ``$model_stat`` of Triton's statistics extension; zeros if it was never asked."""
         slots = self.snapshots(only=(model, version))
