@@ -22,6 +22,8 @@ from rapide.converters.columns import Precision
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.lineage import who
 from rapide.converters.metric_names import check_metric
+from rapide.converters.optimise.optimise import Optimised, optimise
+from rapide.converters.optimise.options import REAL_ROWS, OptimiseOptions
 from rapide.converters.options import ConvertOptions
 from rapide.converters.publishing import Attempt, publish_attempt
 from rapide.converters.quality_bar import CONSTANT, NONE, check_bar, number_in
@@ -59,6 +61,8 @@ class Published:
     notes: tuple[str, ...]
     label: str
     elapsed_s: float
+    optimised: Optimised | None = None
+    """What ``--optimise`` made of it; a version of its own, if any variant was worth it."""
 
 
 def convert(
@@ -87,7 +91,8 @@ def convert(
         _check_gates(options, chosen)
         listen("step", "publishing")
         version, manifest = publish_attempt(options, folder, facts, chosen, trial)
-    _set_label(options, version)
+        optimised = _optimised(options, folder, version, listen, sandbox) if options.optimise else None
+    _set_label(options, (optimised and optimised.version) or version)
     return Published(
         version=version,
         folder=options.repository / options.name / str(version),
@@ -97,7 +102,27 @@ def convert(
         notes=tuple(notes),
         label=options.label,
         elapsed_s=time.monotonic() - started_s,
+        optimised=optimised,
     )
+
+
+def _optimised(
+    options: ConvertOptions, folder: Path, version: int, listener: Listener, sandbox: SandboxMaker
+) -> Optimised | None:
+    """Variants of ``version``, judged on the sample's rows. Whatever goes wrong with them, the version stands."""
+    chosen = OptimiseOptions(
+        repository=options.repository,
+        name=options.name,
+        version=version,
+        rows=folder / REAL_ROWS,
+        max_loss=options.max_loss,
+        limits=options.limits,
+    )
+    try:
+        return optimise(chosen, listener, sandbox=sandbox)
+    except RapideError as error:
+        listener("note", f"version {version} is published as converted; making variants of it failed: {error}")
+        return None
 
 
 def label_changes(text: str, version: int) -> LabelChanges:
@@ -240,6 +265,7 @@ def _examination_job(
         "speed_rows": list(_speed_rows(options)),
         "max_difference": options.max_difference,
         "max_flips": options.max_flips,
+        "keep_rows": options.optimise,
     }
 
 

@@ -20,6 +20,7 @@ from rapide.converters.candidate import Candidate, OutputPlan, RowSet
 from rapide.converters.channel import Channel
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.graph_gate import read_graph
+from rapide.converters.optimise.options import REAL_ROWS
 from rapide.converters.parity import Comparison, Tolerance, compare_labels, compare_numbers
 from rapide.converters.quality import METRICS, SCORES, constant_answers, measure
 from rapide.converters.quality_bar import CONSTANT, NONE, Hurdle, QualityVerdict, number_in, reach
@@ -54,6 +55,7 @@ class _Examination:
         self._baseline = str(job["baseline"])
         self._hurdle = Hurdle.parse(str(job["hurdle"]))
         self._max_flips = int(job["max_flips"])
+        self._keeps_rows = bool(job["keep_rows"])
         self._tolerances = {
             output.name: _tolerance(candidate, output, float(job["max_difference"]))
             for output in candidate.outputs
@@ -75,6 +77,8 @@ class _Examination:
         passed = self._passes(table)
         if passed:
             self._write_golden(given_up)
+            if self._keeps_rows:
+                self._write_real_rows()
         takes_missing = {column.input for column in columns if column.takes_missing} | self._takes_missing
         content = self._candidate.path.read_bytes()
         quality = self._quality()
@@ -284,6 +288,14 @@ class _Examination:
         for name, array in candidate.original.items():
             golden[f"output:{name}"] = array[rows].astype(self._answers[name].dtype)
         save_arrays(candidate.path.parent / "golden.npz", golden)
+
+    def _write_real_rows(self) -> None:
+        """What variants of the graph will be judged on: the sample's rows as inputs, with the true answers."""
+        candidate = self._candidate
+        rows = {f"input:{name}": array[candidate.real.rows] for name, array in candidate.feeds.items()}
+        if candidate.truth is not None:
+            rows["target"] = candidate.truth
+        save_arrays(candidate.path.parent / REAL_ROWS, rows)
 
 
 def _tolerance(candidate: Candidate, output: OutputPlan, max_difference: float) -> Tolerance:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from rapide.converters.columns import Precision
 from rapide.converters.limits import Limits
+from rapide.converters.optimise.measures import DEFAULT_LIMITS
 
 PrecisionChoice = Precision | Literal["auto"]
 
@@ -40,6 +42,10 @@ class ConvertOptions:
     max_flips: int = 0
     """Labels that may differ, over all probe rows."""
     parent: int | None = None
+    optimise: bool = False
+    """Whether to make variants of what was published, judged on the sample's rows (``optimise/``)."""
+    max_loss: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
+    """For these variants: measure → the greatest loss that is accepted."""
     data_origin: str = ""
     """Where the training data came from, in the trainer's words: for the lineage."""
     limits: Limits = field(default_factory=Limits)

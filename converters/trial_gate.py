@@ -19,13 +19,14 @@ from rapide.server.repository.times import format_time, utc_now
 from rapide.server.trials import TrialLimits, TrialReport
 
 GATE = "trial"
-Trial = Callable[[VersionEntry, TrialLimits, Mapping[str, Any]], TrialReport]
+Trial = Callable[[VersionEntry, TrialLimits, Mapping[str, Any], str], TrialReport]
 """``server.trials.try_version``, or a stand-in."""
 Build = Callable[[int, str, Mapping[str, FileRecord]], Manifest]
 
 
 def pass_trial(files: Mapping[str, Path], build: Build, trial: Trial, folder: Path) -> dict[str, Any]:
-    """What the manifest's ``gates["trial"]`` says of a version of ``files`` with the manifest of ``build``.
+    """What the manifest's ``gates["trial"]`` says of a version of ``files`` with the manifest of ``build``: the
+    most that one of its variants took, if it has some.
 
     ``folder``: where to put it together. Raises GateRefused, with the figure and the limit.
     """
@@ -33,14 +34,16 @@ def pass_trial(files: Mapping[str, Path], build: Build, trial: Trial, folder: Pa
     with tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as name:
         place = Path(name)
         for file, source in files.items():
+            (place / file).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, place / file)
         records = {file: digest_file(place / file) for file in files}
         manifest = build(1, format_time(utc_now()), records)
         (place / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         size_bytes = sum(record.bytes for record in records.values())
         entry = VersionEntry(manifest.model, 1, place / MODEL_FILE, manifest, manifest.digest, "", size_bytes)
+        forms = {variant.name: variant.file for variant in manifest.variants} or {"": MODEL_FILE}
         try:
-            report = trial(entry, limits, {})
+            reports = [trial(entry, limits, {}, name) for name in forms]
         except BrokenVersion as error:
             raise GateRefused(
                 GATE,
@@ -48,9 +51,9 @@ def pass_trial(files: Mapping[str, Path], build: Build, trial: Trial, folder: Pa
                 hint="It was loaded as a server does it, in a process with limits.",
             ) from error
     return {
-        "sha256": [records[MODEL_FILE].sha256],
-        "seconds": report.seconds,
+        "sha256": [records[file].sha256 for file in forms.values()],
+        "seconds": max(report.seconds for report in reports),
         "max_seconds": limits.time_s,
-        "peak_bytes": report.peak_bytes,
+        "peak_bytes": max(report.peak_bytes for report in reports),
         "max_bytes": limits.memory_for(entry),
     }

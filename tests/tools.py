@@ -19,6 +19,7 @@ import pytest
 
 EVERY_TOOL = "TESTS_NEED_EVERY_TOOL"
 DEBIAN = {
+    "chromium": "chromium",
     "curl": "curl",
     "h2load": "nghttp2-client",
     "haproxy": "haproxy",

@@ -22,12 +22,14 @@ from rapide.converters.optimise.options import OptimiseOptions
 from rapide.converters.optimise.publishing import Kept, publish_variants
 from rapide.converters.optimise.recipes import ORIGINAL, Recipe, chosen
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
+from rapide.converters.trial_gate import Trial
 from rapide.server.errors import NotFound
 from rapide.server.repository.digest import verify_version
 from rapide.server.repository.layout import check_model_name
 from rapide.server.repository.local import LocalRepository
 from rapide.server.repository.manifest import Manifest
 from rapide.server.repository.snapshot import ModelEntry, VersionEntry
+from rapide.server.trials import try_version
 
 WORKSHOP = "rapide.converters.optimise.workshop"
 TRIAL = "rapide.converters.optimise.trial"
@@ -74,8 +76,11 @@ class Optimised:
     elapsed_s: float
 
 
-def optimise(options: OptimiseOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox) -> Optimised:
-    """Makes, measures, chooses and publishes. Raises RapideError; then nothing was published."""
+def optimise(
+    options: OptimiseOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox, trial: Trial = try_version
+) -> Optimised:
+    """Makes, measures, chooses and publishes. ``trial`` tries what is to be published, as a server would load it.
+    Raises RapideError; then nothing was published."""
     started_s = time.monotonic()
     recipes = chosen(options.only)
     entry, manifest = _subject(options)
@@ -100,7 +105,9 @@ def optimise(options: OptimiseOptions, listener: Listener, *, sandbox: SandboxMa
         version, published = None, None
         if any(each.name != ORIGINAL for each in kept):
             listen("step", "publishing")
-            version, published = publish_variants(options, entry, manifest, kept, tried, studio.facts)
+            version, published = publish_variants(
+                options, entry, manifest, kept, tried, studio.facts, trial, Path(name)
+            )
     return Optimised(
         parent=entry,
         version=version,

@@ -9,6 +9,8 @@ from pathlib import Path
 from rapide.converters.limits import Limits
 from rapide.converters.optimise.measures import DEFAULT_LIMITS
 
+REAL_ROWS = "real.npz"
+"""Where a conversion leaves the sample's rows for the variants to be judged on."""
 SIZES = (1, 8, 32)
 """Rows in one run, where no usage profile says better: alone, under some load, under much."""
 

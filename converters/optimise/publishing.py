@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rapide.converters.errors import ConversionError
 from rapide.converters.lineage import who
 from rapide.converters.optimise.recipes import ORIGINAL
+from rapide.converters.trial_gate import Trial, pass_trial
 from rapide.server.machine import INSTRUCTION_SETS, read_processor
 from rapide.server.repository.digest import digest_file
 from rapide.server.repository.layout import BASELINE_FILE, GOLDEN_FILE, MODEL_FILE
@@ -50,20 +50,21 @@ def publish_variants(
     kept: Sequence[Kept],
     tried: Sequence[Tried],
     facts: Mapping[str, Any],
+    trial: Trial,
+    folder: Path,
 ) -> tuple[int, Manifest]:
-    """Publishes ``kept`` as a version whose parent is ``parent``. Returns its number and manifest. Raises
-    RapideError; then nothing is there."""
+    """Publishes ``kept`` as a version whose parent is ``parent``, after each was loaded as a server does it, in
+    ``folder``. Returns its number and manifest. Raises RapideError; then nothing is there."""
     variants = tuple(_variant(each, manifest) for each in kept)
-    files: dict[str, Path | bytes] = {
-        variant.file: each.path for variant, each in zip(variants, kept, strict=True)
-    }
+    files: dict[str, Path] = {variant.file: each.path for variant, each in zip(variants, kept, strict=True)}
     if MODEL_FILE not in files:
         raise AssertionError("one of the kept variants is the default")
     if BASELINE_FILE in manifest.files:
         files[BASELINE_FILE] = parent.folder / BASELINE_FILE
     if GOLDEN_FILE in manifest.files:
         flipped = {row for each in kept for row in each.tried.trial["flipped"]}
-        files[GOLDEN_FILE] = _golden(parent.folder / GOLDEN_FILE, flipped)
+        files[GOLDEN_FILE] = _golden(parent.folder / GOLDEN_FILE, flipped, folder)
+    gates = _gates(options, kept)
     built: list[Manifest] = []
 
     def build(number: int, created: str, records: Mapping[str, FileRecord]) -> Manifest:
@@ -77,15 +78,33 @@ def publish_variants(
                 variants=variants,
                 lineage={**manifest.lineage, "optimised": _lineage(options, parent, tried, facts)},
                 quality=_quality(manifest, parent, kept, options, facts),
+                gates=dict(gates),
             )
         )
         return built[-1]
 
+    gates["trial"] = pass_trial(files, build, trial, folder)
     number = publish(options.repository, options.name, files, build)
     return number, built[-1]
 
 
-def _golden(path: Path, flipped: Collection[int]) -> Path | bytes:
+def _gates(options: OptimiseOptions, kept: Sequence[Kept]) -> dict[str, Any]:
+    """What was found of the kept variants, beside the limits; what the parent passed is in its own manifest."""
+    return {
+        "loss": {
+            "max_loss": dict(options.max_loss),
+            "losses": {each.name: list(each.tried.trial["losses"]) for each in kept},
+        },
+        "speed": {
+            "ratios": {
+                each.name: {str(rows): list(ratio) for rows, ratio in each.tried.ratios.items()} for each in kept
+            },
+            "processor": read_processor()[0],
+        },
+    }
+
+
+def _golden(path: Path, flipped: Collection[int], folder: Path) -> Path:
     """The parent's golden rows without those that a kept variant labels otherwise (within the agreed loss): the
     server insists on every one of them."""
     if not flipped:
@@ -96,9 +115,9 @@ def _golden(path: Path, flipped: Collection[int]) -> Path | bytes:
         arrays = {name: np.delete(file[name], sorted(flipped), axis=0) for name in file.files}
     if not all(len(array) for array in arrays.values()):
         raise ConversionError("every golden row gets another label from one of the variants")
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    return content.getvalue()
+    kept = folder / GOLDEN_FILE
+    np.savez_compressed(kept, allow_pickle=False, **arrays)
+    return kept
 
 
 def _variant(kept: Kept, manifest: Manifest) -> Variant:

@@ -2,7 +2,8 @@
 unless there are only the golden rows.
 
 ``.parquet`` and ``.csv``: a table with the model's columns, as ``rapide convert`` takes it. ``.npz``: one array
-for each input, called like it (or ``input:NAME``), and perhaps the true answers (``target``): images, token ids.
+for each input, called like it (or ``input:NAME``), and perhaps the true answers (called like them, or
+``target``): images, token ids.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ def _of_arrays(path: Path, manifest: Manifest, target: str) -> tuple[dict[str, A
             )
         feeds[spec.name] = _fitting(array, spec, path.name)
     _check_lengths(feeds, path.name)
-    truth = arrays.get(target or "target")
+    names = {spec.name for spec in manifest.signature.inputs}
+    truth = next((arrays[name] for name in (target, "target") if name in arrays and name not in names), None)
     if truth is not None and len(truth) != len(next(iter(feeds.values()))):
         raise ConversionError(f"the rows {path.name} have {len(truth)} true answers for another number of rows")
     return feeds, truth

@@ -18,6 +18,7 @@ def metrics(manifest: Manifest, truth: Array, answers: Mapping[str, Array]) -> d
 
     Raises ConversionError where the true answers are not what the model answers.
     """
+    truth = truth.reshape(-1) if truth.ndim == 2 and truth.shape[1] == 1 else truth
     labels = next((array for array in answers.values() if is_label(array) and array.ndim == 1), None)
     scores_name, scores = next(((n, a) for n, a in answers.items() if are_probabilities(a)), ("", None))
     numbers = next(

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rapide.cli.optimise import to_json as optimised_json
+from rapide.cli.optimise import write_page
 from rapide.converters.columns import PRECISIONS
 from rapide.converters.convert import Published, convert
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
 from rapide.converters.metric_names import METRIC_NAMES
+from rapide.converters.optimise.measures import read_limits
 from rapide.converters.options import ConvertOptions
 from rapide.converters.sources.table import source_of, suffixes
 
@@ -55,6 +58,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     needed.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="the model repository")
     _add_meaning(parser.add_argument_group("what it means"))
     _add_checks(parser.add_argument_group("how it is checked"))
+    faster = parser.add_argument_group("making it faster")
+    faster.add_argument(
+        "--optimise",
+        action="store_true",
+        help="make variants of it, too, judged on the sample's rows, as rapide optimise does",
+    )
+    faster.add_argument(
+        "--max-loss",
+        action="append",
+        default=[],
+        metavar="[MEASURE=]X",
+        help="the loss of quality that a variant may have; may be repeated (see rapide optimise)",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report (needs the extra: reports)")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     parser.set_defaults(run=run)
 
@@ -151,6 +168,8 @@ def run(args: argparse.Namespace) -> int:
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return REFUSED
+    if args.html is not None:
+        write_page(args.html, lambda: importlib.import_module("rapide.cli.convert_page").page(published, options))
     if args.json:
         print(json.dumps(_to_json(published), ensure_ascii=False))
     else:
@@ -182,6 +201,8 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
         max_flips=args.max_flips,
         parent=args.parent,
         data_origin=args.data_origin,
+        optimise=args.optimise,
+        max_loss=read_limits(args.max_loss),
         limits=Limits(memory_bytes=int(args.memory_gib * GIB), time_s=args.timeout),
     )
 
@@ -229,6 +250,7 @@ def _to_json(published: Published) -> dict[str, Any]:
             for attempt in published.attempts
         },
         "latency_us": published.chosen.examination["latency_us"],
+        "optimised": None if published.optimised is None else optimised_json(published.optimised),
         "notes": list(published.notes),
         "elapsed_s": round(published.elapsed_s, 2),
     }

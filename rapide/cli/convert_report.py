@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from rapide.cli.optimise_report import print_optimised
 from rapide.cli.tables import print_table, size_text
 from rapide.converters.convert import Published
 from rapide.converters.options import ConvertOptions
@@ -58,7 +59,11 @@ def print_published(published: Published, options: ConvertOptions) -> None:
     for name, text in lines:
         if text:
             print(f"{name:<10}{text}")
-    print(f"\nNext: rapide serve {options.repository}")
+    if published.optimised is not None:
+        print()
+        print_optimised(published.optimised)
+    else:
+        print(f"\nNext: rapide serve {options.repository}")
 
 
 def print_attempts(attempts: Iterable[Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rapide.converters.optimise.measures import DEFAULT_LIMITS, read_limits
 from rapide.converters.optimise.optimise import Optimised, optimise
 from rapide.converters.optimise.options import SIZES, OptimiseOptions
 from rapide.converters.optimise.recipes import RECIPES
+from rapide.server.errors import RapideError
 
 _RECIPES = "\n".join(f"  {recipe.name:<16}{recipe.method}" for recipe in RECIPES)
 _LIMITS = ", ".join(f"{measure}={limit:g}" for measure, limit in DEFAULT_LIMITS.items())
@@ -22,6 +24,7 @@ EXAMPLES = f"""\
 examples:
   rapide optimise models/ digits --rows held-out.parquet
   rapide optimise models/ embedder --rows sentences.npz --max-loss cosine=0.005
+  rapide optimise models/ digits --profile profile.json --html report.html
   rapide optimise models/ digits --sizes 1,64 --only clean,int8 --json
 
 recipes:
@@ -56,6 +59,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_judgement(parser.add_argument_group("how variants are judged"))
     _add_limits(parser.add_argument_group("what is tried"))
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report (needs the extra: reports)")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     parser.set_defaults(run=run)
 
@@ -81,7 +85,15 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
         metavar="[MEASURE=]X",
         help=f"the loss that is accepted; may be repeated (default: {_LIMITS})",
     )
-    group.add_argument(
+    sizes = group.add_mutually_exclusive_group()
+    sizes.add_argument(
+        "--profile",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="a usage profile: speed matters at the sizes that requests were answered in",
+    )
+    sizes.add_argument(
         "--sizes",
         default=",".join(map(str, SIZES)),
         metavar="N,N",
@@ -115,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
     """Optimises and reports. Raises RapideError."""
     options = _options(args)
     optimised = _optimise(options, quiet=args.json)
+    if args.html is not None:
+        write_page(args.html, lambda: _page().page(optimised))
     if args.json:
         print(json.dumps(to_json(optimised), ensure_ascii=False))
     else:
@@ -159,12 +173,31 @@ def _options(args: argparse.Namespace) -> OptimiseOptions:
         version=args.version,
         rows=args.rows,
         target=args.target,
-        sizes=dict.fromkeys(_sizes(args.sizes), 1.0),
+        sizes=_profiled(args) if args.profile is not None else dict.fromkeys(_sizes(args.sizes), 1.0),
         max_loss=read_limits(args.max_loss),
         only=_names(args.only),
         keep=_names(args.keep),
         limits=Limits(memory_bytes=int(args.memory_gib * GIB), time_s=args.timeout),
     )
+
+
+def _profiled(args: argparse.Namespace) -> dict[int, float]:
+    from rapide.converters.optimise.usage import sizes_of  # noqa: PLC0415 - imports numpy
+
+    return sizes_of(args.profile, args.name)
+
+
+def write_page(path: Path, make: Callable[[], Any]) -> None:
+    """Writes the page that ``make`` gives. Raises RapideError without matplotlib, OSError."""
+    try:
+        page = make()
+    except ImportError as error:
+        raise RapideError(str(error)) from None
+    page.save(path)
+
+
+def _page() -> Any:
+    return importlib.import_module("rapide.cli.optimise_page")
 
 
 def _names(text: str) -> tuple[str, ...]:

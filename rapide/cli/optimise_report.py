@@ -20,7 +20,8 @@ def print_optimised(optimised: Optimised) -> None:
         "loss",
         "",
     )
-    print_table(columns, [_row(each, sizes) for each in optimised.tried], right=frozenset(columns[1:-1]))
+    rows = [_row(each, sizes) for each in optimised.tried if each.trial]
+    print_table(columns, rows, right=frozenset(columns[1:-1]))
     print()
     for each in optimised.tried:
         if each.verdict:
@@ -42,14 +43,12 @@ def _row(tried: Tried, sizes: Sequence[int]) -> tuple[str, ...]:
     verdict = tried.verdict
     mark = "" if verdict is None else "default" if verdict.is_default else "kept" if verdict.is_kept else "–"
     trial = tried.trial
-    if not trial:
-        return (tried.name, *("" for _ in range(4 + len(sizes))), mark)
     return (
         tried.name,
         size_text(trial["bytes"]),
         f"{trial['load_ms']:.3g} ms",
         size_text(trial["memory_bytes"]),
-        *(_time(tried.latency_us.get(rows)) for rows in sizes),
+        *(time_text(tried.latency_us.get(rows)) for rows in sizes),
         loss_text(tried),
         mark,
     )
@@ -63,7 +62,8 @@ def loss_text(tried: Tried) -> str:
     return f"{loss:.2g} {measure}"
 
 
-def _time(us: float | None) -> str:
+def time_text(us: float | None) -> str:
+    """``17 µs``, ``5.5 ms``; empty for none."""
     if us is None:
         return ""
     return f"{us / 1000:.3g} ms" if us >= 1000 else f"{us:.3g} µs"

@@ -87,7 +87,9 @@ class _Conversation:
             self._answers.put(("error", ConversionError(f"unexpected {type(error).__name__}: {error}")))
 
 
-def trial_in_process(entry: VersionEntry, limits: TrialLimits, options: Mapping[str, Any]) -> TrialReport:
+def trial_in_process(
+    entry: VersionEntry, limits: TrialLimits, options: Mapping[str, Any], variant: str
+) -> TrialReport:
     """A stand-in for ``try_version``: the server's loader, here."""
-    load_model(entry, SessionOptions(**options))
+    load_model(entry, SessionOptions(**options), variant)
     return TrialReport(seconds=0.0, peak_bytes=0)

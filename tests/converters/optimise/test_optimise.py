@@ -18,15 +18,16 @@ from rapide.converters.sandbox import Sandbox, SandboxMaker
 from rapide.server.errors import NotFound
 from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.manifest import Manifest
+from rapide.server.trials import is_proven
 from tests import models
-from tests.converters.in_process import InProcess
+from tests.converters.in_process import InProcess, trial_in_process
 from tests.converters.material import converted
 from tests.versions import entry_of, publish_version
 
 
 def run(folder: Path, *, sandbox: SandboxMaker | None = None, name: str = "subject", **options: Any) -> Optimised:
     chosen = OptimiseOptions(folder / "models", name, **{"sizes": {1: 1.0, 16: 1.0}, **options})
-    return optimise(chosen, lambda kind, text: None, sandbox=sandbox or InProcess())
+    return optimise(chosen, lambda kind, text: None, sandbox=sandbox or InProcess(), trial=trial_in_process)
 
 
 def verdicts(optimised: Optimised) -> dict[str, str]:
@@ -99,6 +100,8 @@ def test_the_same_in_real_child_processes(repository: Path) -> None:
     assert done.version is not None
     assert {"reading the rows", "trying original", "trying int8", "publishing"} <= set(steps)
     assert done.tried[0].trial["memory_bytes"] > 100_000
+    entry = entry_of(repository / "models", "subject", done.version)
+    assert {is_proven(entry, name) for name in ("", "int8", "original")} == {True}
 
 
 def test_a_child_that_is_out_of_memory_ends_it(repository: Path) -> None:

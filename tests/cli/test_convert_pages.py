@@ -1,0 +1,89 @@
+"""The pages of ``rapide convert --html`` and ``rapide optimise --html``, opened in a real browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from rapide.cli.main import main
+from tests.browser import Seen, look_at
+from tests.converters.material import TARGET, cars, floats, saved, two_classes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A forest, converted and optimised by the command: ``convert.html``, ``optimise.html``, and their outputs."""
+    folder = tmp_path_factory.mktemp("pages")
+    rows = floats()
+    model, sample = saved(folder, RandomForestClassifier(8, random_state=0), rows, two_classes(rows))
+    models = str(folder / "models")
+    command = ["convert", str(model), "--name", "forest", "--sample", str(sample), "--to", models]
+    options = ["--target", TARGET, "--description", "Which of two. <script>alert(1)</script>", "--optimise"]
+    assert main([*command, *options, "--html", str(folder / "convert.html")]) == 0
+    limits = ["--keep", "offline", "--html", str(folder / "optimise.html"), "--sizes", "1,16"]
+    assert main(["optimise", models, "forest", "--rows", str(sample), *limits]) == 0
+    return folder
+
+
+def check(seen: Seen) -> None:
+    assert seen.fetched == []
+    assert seen.overflow <= 0
+    assert seen.plots
+    for width, height in seen.plots:
+        assert width > 300
+        assert height > 100
+
+
+def test_what_was_converted(folder: Path, tmp_path: Path) -> None:
+    seen = look_at(folder / "convert.html", tmp_path)
+    check(seen)
+    assert seen.title == "forest version 1"
+    assert "Which of two. <script>alert(1)</script>" in seen.text
+    wanted = {"What was converted", "Proofs", "Speed", "Optimised", "Why", "Where it came from"}
+    assert wanted <= set(seen.headings)
+    assert any(heading.startswith("Parity, float32: the graph answers") for heading in seen.headings)
+    gates = next(table for table in seen.tables if table[0][0] == "gate")
+    assert {row[0] for row in gates[1:]} >= {"graph", "parity", "quality", "speed", "load"}
+    assert {row[4] for row in gates[1:]} == {"passed"}
+    counts = next(table for table in seen.tables if table[0][:3] == ["rows", "number", "output"])
+    assert {row[0] for row in counts[1:]} >= {"real rows", "on split thresholds"}
+    assert {row[-1] for row in counts[1:]} == {"0"}
+
+
+def test_what_was_optimised(folder: Path, tmp_path: Path) -> None:
+    seen = look_at(folder / "optimise.html", tmp_path)
+    check(seen)
+    assert seen.title == "forest: variants of version 1"
+    assert "Published as version" in seen.text
+    variants = next(table for table in seen.tables if table[0][0] == "variant" and "loss" in table[0])
+    assert variants[0] == ["variant", "size", "load", "memory", "1 row", "16 rows", "loss", "decision"]
+    assert {row[0]: row[-1] for row in variants[1:]}.keys() >= {"original", "offline"}
+    reasons = {
+        row[0]: row[3] for table in seen.tables if table[0][0] == "variant" for row in table if len(row) == 4
+    }
+    assert reasons["int8"].startswith("the runtime has no int8 kernel for trees")
+
+
+def test_converting_and_optimising_in_one_command_for_scripts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = cars()
+    chosen = rows[["year", "automatic"]].astype(float)
+    model, sample = saved(
+        tmp_path, RandomForestClassifier(4, random_state=0), chosen, rows["automatic"].astype(int)
+    )
+    command = ["convert", str(model), "--name", "m", "--sample", str(sample), "--to", str(tmp_path / "models")]
+    capsys.readouterr()
+    assert main([*command, "--optimise", "--label", "stable", "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert found["version"] == 1
+    assert found["optimised"]["parent"] == 1
+    assert found["optimised"]["rows"]["golden_only"] is False
+    answers = found["optimised"]["version"] or 1
+    assert main(["models", str(tmp_path / "models"), "--json"]) == 0
+    (known,) = json.loads(capsys.readouterr().out)["models"]
+    assert known["labels"]["stable"]["version"] == answers
