@@ -141,7 +141,7 @@ class Engine:
         self._deliver(outcomes)
         if len(runs) == 1 and runs[0].error is None:
             try:
-                self._recorder.answered(len(outcomes), runs[0].rows, self._clock() - begun_s)
+                self._recorder.answered(runs[0].rows, self._clock() - begun_s)
             except Exception:  # noqa: BLE001 - telemetry must not cost an answer
                 _log.exception("recording the answers of %s failed", self._title)
 

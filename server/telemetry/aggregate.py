@@ -14,6 +14,8 @@ from rapide.server.telemetry.version_block import (
     ARRIVALS,
     IN_FLIGHT,
     OUTPUT_S,
+    REQUESTS,
+    RUNS,
     SECONDS,
     STATE,
     TOTALS,
@@ -149,7 +151,7 @@ def _add(into: VersionTotals, snapshot: VersionSnapshot) -> None:
         firsts = [first for first in (into.first_arrival_s, float(totals["first_arrival_s"])) if first]
         into.first_arrival_s = min(firsts)
         into.last_arrival_s = max(into.last_arrival_s, float(totals["last_arrival_s"]))
-    _add_tallies(into, snapshot.tallies)
+    _add_tallies(into, snapshot.tallies, totals["by_batch_rows"])
     _add_bursts(into, totals)
     _add_seconds(into, totals["second"], totals["second_count"])
 
@@ -161,9 +163,12 @@ def _add_requests(into: VersionTotals, snapshot: VersionSnapshot) -> None:
         into.requests[key] = into.requests.get(key, 0) + int(table[label, protocol, code])
 
 
-def _add_tallies(into: VersionTotals, tallies: Block) -> None:
-    into.sums["by_batch_rows"][:, OUTPUT_S] += tallies["output_s"]
-    into.sums["request_stages_s"][_OUTPUT_STAGE] += tallies["output_requests_s"]
+def _add_tallies(into: VersionTotals, tallies: Block, by_rows: Block) -> None:
+    output_s = tallies["output_s"]
+    into.sums["by_batch_rows"][:, OUTPUT_S] += output_s
+    # Once per request: as if all runs of a size had as many requests as on average.
+    requests_a_run = by_rows[:, REQUESTS] / np.maximum(1, by_rows[:, RUNS])
+    into.sums["request_stages_s"][_OUTPUT_STAGE] += output_s @ requests_a_run
     looked = into.looked
     looked.requests += int(tallies["looked"])
     looked.repeats += int(tallies["repeats"])

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from rapide.server.context import CallContext
+from rapide.server.context import AnsweredBy, CallContext
 from rapide.server.telemetry.fold import fold
 from rapide.server.telemetry.inputs import MANY, SIZE_BINS, Axis, Repeats, size_bin
 from rapide.server.telemetry.version_block import (
@@ -83,26 +83,30 @@ class Recorder:
         "_batches",
         "_block",
         "_cells",
+        "_code",
         "_cursors",
+        "_encoding",
         "_finished",
         "_finished_n",
         "_fold_at",
         "_folded",
         "_gauges",
         "_in_flight",
+        "_kind",
         "_kinds",
         "_looked",
         "_observers",
-        "_output_requests_s",
         "_output_s",
         "_pack_batch",
         "_pack_finished",
+        "_protocol",
         "_queue_n",
         "_queue_s",
         "_reasons",
         "_repeats",
         "_sequence",
         "_wall_offset_s",
+        "_who",
         "_windows",
         "looks",
         "model",
@@ -141,7 +145,6 @@ class Recorder:
         tallies = _ring(memory, "tallies")
         self._looked = _tally(tallies, "looked", 2)
         self._output_s = _tally(tallies, "output_s", TALLIES["output_s"].shape[0])
-        self._output_requests_s = _tally(tallies, "output_requests_s", 1)
         self._axis_sizes = _tally(tallies, "axis_sizes", TALLIES["axis_sizes"].itemsize // 8)
         self._axis_sums = _tally(tallies, "axis_sums", TALLIES["axis_sums"].shape[0])
         self._axes: list[tuple[int, int, int]] = []
@@ -150,6 +153,10 @@ class Recorder:
         self.looks = True
         """Whether ``look`` wants to be told of the requests that come now."""
         self._arrival_n, self._finished_n, self._batch_n, self._queue_n = self._cursors.tolist()
+        self._who: AnsweredBy | None = None
+        self._encoding = self._code = self._protocol = ""
+        """What the last finished request was; no code is empty, so at first none matches."""
+        self._kind = 0
         self._kinds: dict[tuple[str, str, str, str], int] = {}
         self._reasons: dict[str, int] = {}
         self._fold_at = [0, 0, 0, 0]
@@ -209,11 +216,14 @@ class Recorder:
         The context's ``queue_s`` and ``compute_s`` serve the access log and the traces; metrics have theirs from
         ``batch``.
         """
-        answered = context.answered_by
-        names = (code, context.protocol, context.encoding, answered.label if answered else "")
-        kind = self._kinds.get(names)
-        if kind is None:
-            kind = self._new_kind(names)
+        who = context.answered_by
+        encoding = context.encoding
+        protocol = context.protocol
+        # Requests come in runs of one kind, and these objects are the same ones again then.
+        if who is self._who and encoding is self._encoding and code is self._code and protocol is self._protocol:
+            kind = self._kind
+        else:
+            kind = self._turn_to(who, encoding, code, protocol)
         number = self._finished_n
         self._pack_finished(
             self._finished,
@@ -251,22 +261,27 @@ class Recorder:
         if index is None:
             index = self._new_reason(reason)
         place = (number & _RING_MASK) * _BATCH_BYTES
-        waited_s = sum(queue_s)
+        waited_s = queue_s[0] if requests == 1 else sum(queue_s)
         self._pack_batch(self._batches, place, compute_s, input_s, output_s, waited_s, requests, rows, index)
         self._batch_n = number = number + 1
         self._cursors[BATCHES] = number
         if number == self._fold_at[BATCHES]:
             self._fold_ring(BATCHES)
-        if len(queue_s) > _BULK_WAITS:
+        if requests == 1:
+            queued = self._queue_n
+            if queued == self._fold_at[QUEUED]:
+                self._fold_ring(QUEUED)
+            self._queue_s[queued & _RECENT_MASK] = waited_s
+            self._queue_n = self._cursors[QUEUED] = queued + 1
+        elif requests > _BULK_WAITS:
             for start in range(0, len(queue_s), _BULK_WAITS):
                 self._waits(queue_s[start : start + _BULK_WAITS])
         else:
             self._waits(queue_s)
 
-    def answered(self, requests: int, rows: int, took_s: float) -> None:
+    def answered(self, rows: int, took_s: float) -> None:
         """The answers to a run of ``rows`` were made, and handed to their doors, in ``took_s``."""
         self._output_s[SIZE_BINS[rows if rows < MANY else MANY]] += took_s
-        self._output_requests_s[0] += requests * took_s
 
     def in_flight(self, delta: int) -> None:
         """Requests admitted and not yet finished: +1, −1."""
@@ -307,6 +322,14 @@ class Recorder:
             number += 1
         self._queue_n = number
         self._cursors[QUEUED] = number
+
+    def _turn_to(self, who: AnsweredBy | None, encoding: str, code: str, protocol: str) -> int:
+        """The number of this kind of request, which is kept at hand."""
+        names = (code, protocol, encoding, who.label if who else "")
+        kind = self._kinds.get(names)
+        self._kind = self._new_kind(names) if kind is None else kind
+        self._who, self._encoding, self._code, self._protocol = who, encoding, code, protocol
+        return self._kind
 
     def _new_kind(self, names: tuple[str, str, str, str]) -> int:
         code, protocol, encoding, label = names

@@ -119,7 +119,6 @@ TALLIES: Final = np.dtype(
         ("looked", "<f8"),
         ("repeats", "<f8"),
         ("output_s", "<f8", len(bins.ROW_EDGES) + 1),
-        ("output_requests_s", "<f8"),
         ("axes", "S72", AXES),
         ("axis_sizes", "<f8", (AXES, len(bins.ROW_EDGES) + 1)),
         ("axis_sums", "<f8", AXES),

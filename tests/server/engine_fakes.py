@@ -147,7 +147,7 @@ class FakeRecorder:
         self.arrivals: list[int] = []
         self.batches: list[tuple[int, int, str]] = []
         self.queue_s: list[float] = []
-        self.answers: list[tuple[int, int, float]] = []
+        self.answers: list[tuple[int, float]] = []
         self.waits: list[tuple[int, int]] = []
 
     def arrival(self, now_s: float, rows: int) -> None:
@@ -165,8 +165,8 @@ class FakeRecorder:
         self.batches.append((requests, rows, str(reason)))
         self.queue_s += queue_s
 
-    def answered(self, requests: int, rows: int, took_s: float) -> None:
-        self.answers.append((requests, rows, took_s))
+    def answered(self, rows: int, took_s: float) -> None:
+        self.answers.append((rows, took_s))
 
     def waiting(self, requests: int, rows: int) -> None:
         self.waits.append((requests, rows))

@@ -125,7 +125,7 @@ def test_what_answering_takes_is_told_once_a_run(run_us: float) -> None:
     bench.loop.settle()
     if run_us == ON_THREAD_US:
         bench.work()
-    assert bench.recorder.answers == [(2, 3, pytest.approx(0.5))]
+    assert bench.recorder.answers == [(3, pytest.approx(0.5))]
 
 
 def test_what_telling_of_a_failure_takes_is_not_told() -> None:

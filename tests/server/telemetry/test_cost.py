@@ -33,7 +33,7 @@ METHODS: dict[str, tuple[Callable[[Recorder], None], float]] = {
     "finished": (lambda recorder: recorder.finished(ASKED, "ok", 1e-4, 1), 0.7),
     "batch of 1": (lambda recorder: recorder.batch(1, 1, WAITS, 5e-6, "ready"), 0.8),
     "batch of 32": (lambda recorder: recorder.batch(32, 32, BATCH_OF_32, 5e-6, "ready"), 4.0),
-    "answered": (lambda recorder: recorder.answered(32, 32, 1e-5), 0.3),
+    "answered": (lambda recorder: recorder.answered(32, 1e-5), 0.3),
     "look": (lambda recorder: recorder.look(ROW), 0.8),
     "in_flight": (lambda recorder: recorder.in_flight(1), 0.2),
     "waiting": (lambda recorder: recorder.waiting(1, 1), 0.2),

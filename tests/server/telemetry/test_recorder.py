@@ -78,12 +78,29 @@ def test_stages_count_once_per_request_of_a_batch() -> None:
     assert totals(source).sums["request_stages_s"].tolist() == [1.0, 2.0, 0.5]
 
 
+def test_kinds_that_take_turns_are_told_apart() -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    one, other = context("grpc"), context("http", label="canary", encoding="json")
+    for asked, code in ((one, "ok"), (one, "ok"), (other, "ok"), (one, "internal"), (one, "ok"), (other, "ok")):
+        recorder.finished(asked, code, 0.001, 1)
+    unrouted = context(routed=False, encoding="")
+    for _ in range(2):
+        recorder.finished(unrouted, "not_found", 0.001, 0)
+    assert totals(source).requests == {
+        ("stable", "grpc", "ok"): 3,
+        ("stable", "grpc", "internal"): 1,
+        ("canary", "http", "ok"): 2,
+        ("", "grpc", "not_found"): 2,
+    }
+
+
 def test_what_answers_took_counts_once_per_request_and_run() -> None:
     source = telemetry()
     recorder = source.recorder("cars", "2")
     for _ in range(3):
         recorder.batch(4, 10, [0.5] * 4, 0.25, "full")
-        recorder.answered(4, 10, 0.125)
+        recorder.answered(10, 0.125)
     only = totals(source)
     assert only.sums["by_batch_rows"][10, [OUTPUT_S, QUEUE_S]].tolist() == [0.375, 6.0]
     assert only.sums["request_stages_s"].tolist() == [3.0, 0.0, 1.5]
