@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rapide.profiles.arrival_record import record
+from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import Profile
-from rapide.profiles.histogram import ROWS, bins_json
+from rapide.profiles.histogram import ROWS, Histogram, bins_json
 from rapide.profiles.model_profile import ModelProfile
 from rapide.server.telemetry.drift import Distance, Usage, drift, mix_drift, verdict
 
@@ -56,7 +58,25 @@ def compare(tuned: Profile, live: Profile) -> ProfileDrift:
 
 def proven_usage(known: ModelProfile, workers: int) -> dict[str, Any]:
     """The JSON form of ``server.proven.UsageRecord``, for a tuning file's ``proven.usage``."""
-    usage = usage_of(known, workers)
+    return _usage_json(usage_of(known, workers))
+
+
+def replayed_usage(arrivals: Arrivals) -> dict[str, Any]:
+    """The same of arrivals that were replayed: all of them, as one worker would have seen them."""
+    known = record(arrivals, start_s=0.0)
+    return _usage_json(
+        Usage(
+            requests=arrivals.count,
+            span_s=arrivals.duration_s,
+            workers=1,
+            rows=Histogram.of(ROWS, arrivals.rows).counts,
+            rows_sum=float(arrivals.rows.sum()),
+            windows={burst.window_s: burst.counts for burst in known.bursts},
+        )
+    )
+
+
+def _usage_json(usage: Usage) -> dict[str, Any]:
     return {
         "requests": usage.requests,
         "span_s": usage.span_s,

@@ -39,7 +39,12 @@ def _fetched(url: str) -> bytes:
             return data
     except urllib.error.HTTPError as error:
         raise ProfileError(f"{address} answered {error.code}: {_said(error)}") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except http.client.HTTPException as error:
+        raise ProfileError(
+            f"{address}: what answers there does not speak HTTP ({type(error).__name__})",
+            hint="The profile is on the HTTP and on the metrics port (8000 and 8002 unless set otherwise).",
+        ) from None
+    except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ProfileError(
             f"{address} cannot be reached: {reason}",

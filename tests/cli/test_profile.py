@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,6 +194,24 @@ def test_what_a_server_may_say(status: int, body: bytes, message: str, capsys: p
     shown = capsys.readouterr().err.replace("\n  ", ". ")
     assert message in shown
     assert url in shown
+
+
+def test_a_port_that_does_not_speak_http(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"\x00\x00\x12\x04" + bytes(30))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert main(["profile", f"http://127.0.0.1:{server.getsockname()[1]}"]) == 1
+        thread.join()
+    shown = capsys.readouterr().err
+    assert "what answers there does not speak HTTP (BadStatusLine)" in shown
+    assert "\x00" not in shown
 
 
 def test_no_room_to_save(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
