@@ -26,9 +26,10 @@ CHANGES = {
     "models": "workloads",
     "limit": "limit_s",
     "larger": "larger",
+    "real_time": "real_time",
 }
 """What each option changes in the plan."""
-HARMLESS = {"limit_s", "larger"}
+HARMLESS = {"limit_s", "larger", "real_time"}
 """Changes after which a full run is still one."""
 
 
@@ -107,6 +108,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, metavar="S", help="how long each measurement takes")
     parser.add_argument(
         "--limit", type=float, metavar="S", help="begin no round that would end after this (default: 900)"
+    )
+    parser.add_argument(
+        "--real-time",
+        action="store_true",
+        help="at a fixed arrival rate, run each server before all else on its core (needs root), so that what "
+        "else the machine does is in nobody's latency",
     )
     parser.add_argument(
         "--render", type=Path, metavar="FILE", help=f"write {PAGE} from these results; measure nothing"

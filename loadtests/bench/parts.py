@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +66,8 @@ def open_loops(
             continue
         say(f"fixed arrival rate, {each.contestant.title}, {each.model}")
         rate_per_s = half_of_baseline(each.contestant, each.model, closed)
-        with Meter(each.server) as meter:
+        alone = each.server.undisturbed() if plan.real_time else contextlib.nullcontext()
+        with alone, Meter(each.server) as meter:
             measured = open_loop.measure(each.target, rate_per_s, plan.warm_up_s, plan.open_s, seed=number)
         figures = {**dataclasses.asdict(measured), **dataclasses.asdict(meter.cost)}
         found.append({**_key(each, number), "rate_per_s": rate_per_s, **figures})

@@ -39,6 +39,8 @@ class Plan:
     crowd_s: float
     limit_s: float
     """A run does not take longer, but for what was begun."""
+    real_time: bool = False
+    """In open loops, nothing else on its core runs before the server asked."""
     larger: tuple[str, ...] = ()
     """Paths of models measured as larger ones besides ours."""
 

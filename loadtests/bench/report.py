@@ -19,6 +19,10 @@ _PINNED = {
     True: "the servers pinned to one core and the generator to another",
     False: "nothing pinned, as there is one core",
 }
+_REAL_TIME = {
+    True: "The servers run before all else on their core meanwhile (SCHED_RR).",
+    False: "The servers are scheduled like any process: what else the machine does is in everybody's latencies.",
+}
 _METHOD = """\
 One run, {pinned}. Every server answers from one process, with one thread in `session.run`, which does not spin;
 telemetry is on, as it always is. The hand-written servers: grpc.aio on uvloop with generated protobuf classes;
@@ -36,7 +40,7 @@ not hold the server up. Processor time of a request is that of the server's proc
 answered.
 
 Fixed arrival rate: our own generator (that of `rapide replay`), the same Poisson arrivals for everybody in a
-round, each request timed from when it was due. Where its own lateness nears a p99, it measured itself.
+round, each request timed from when it was due. Where its own lateness nears a p99, it measured itself. {real_time}
 
 Larger model: the loop of `session.run` and the server take turns on the same core. "Whole batches": each
 request carries as many rows as the loop's best batch, {batches} in flight; "one row": as many requests of one
@@ -353,6 +357,7 @@ def _method(results: Mapping[str, Any]) -> list[str]:
         most_connections=method["most_connections"],
         batches=BATCHES_IN_FLIGHT,
         workers=WORKERS_IN_FLIGHT,
+        real_time=_REAL_TIME[method.get("real_time", False)],
         foreign=FOREIGN_CORES,
         steal=STEAL,
     )

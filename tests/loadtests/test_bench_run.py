@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from rapide.loadtests.bench.contestants import CONTESTANTS
+from rapide.loadtests.bench.processes import ServerProcess
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +49,25 @@ def test_the_larger_model_two_workers_and_a_crowd_are_measured(tmp_path: Path) -
     assert results["crowd"]["idle_answered_after"] == results["crowd"]["idle"] == 200
     assert "two workers on two cores against one, MLP, requests/s | " in page
     assert "## A crowd" in page
+
+
+def test_a_server_runs_undisturbed_for_a_while(tmp_path: Path) -> None:
+    """Every thread of it, and then none."""
+    command = [
+        sys.executable,
+        "-c",
+        "import threading, time; threading.Thread(target=time.sleep, args=(9,)).start()",
+    ]
+    with ServerProcess(command, tmp_path / "log") as server:
+        pid = server.busiest()
+        tasks = Path(f"/proc/{pid}/task")
+        server.wait_until(lambda: len(list(tasks.iterdir())) == 2)
+        try:
+            with server.undisturbed():
+                assert {os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()} == {os.SCHED_RR}
+        except PermissionError:
+            pytest.skip("needs the right to real-time scheduling")
+        assert {os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()} == {os.SCHED_OTHER}
 
 
 @pytest.mark.parametrize(
