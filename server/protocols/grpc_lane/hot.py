@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,19 +19,20 @@ from rapide.server.catalogue import LoadedVersion
 from rapide.server.codecs import oip_protobuf
 from rapide.server.codecs.infer_template import AnswerTemplate, InferTemplate, learn
 from rapide.server.context import AnsweredBy, CallContext
-from rapide.server.errors import Internal, RapideError
+from rapide.server.errors import RapideError
 from rapide.server.merging import Inputs, PackedRows, packs
+from rapide.server.protocols.by_version import ByVersion
 from rapide.server.protocols.callers import REQUEST_ID, Ids, begin_call
 from rapide.server.protocols.grpc_lane.framing import ACCEPT_ENCODING, PREFIX
 from rapide.server.protocols.grpc_lane.head import CallHead
 from rapide.server.protocols.grpc_lane.trailers import CONTENT_TYPE, OK
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.protocols.http2.stream import Stream
+from rapide.server.protocols.raw_outputs import RawOutputs
 from rapide.server.protocols.status import OK as OK_CODE
-from rapide.server.runs import Answer, Outcome, Run, Ticket
+from rapide.server.protocols.usual import usual_outputs
+from rapide.server.runs import Outcome, Ticket
 from rapide.server.service import InferenceService
-from rapide.server.signature import DYNAMIC, DataType
-from rapide.server.tensors import NUMPY_DTYPES, Array, bind
 
 if TYPE_CHECKING:
     from rapide.server.protocols.grpc_lane.line import LaneConnection
@@ -57,16 +57,15 @@ _ENCODING = "protobuf-raw"
 class _Plan:
     """How one version answers requests of one pattern."""
 
-    __slots__ = ("_heads", "_packs", "_raw", "_run", "_shapes", "answer", "finite", "indexes", "version")
+    __slots__ = ("_finite", "_heads", "_packs", "answer", "outputs", "version")
 
     def __init__(self, version: LoadedVersion, template: InferTemplate, indexes: Sequence[int]) -> None:
         specs = [version.model.signature.outputs[index] for index in indexes]
         self.version = version
-        self.indexes = tuple(indexes)
-        self.finite = [index for index, spec in enumerate(version.model.signature.inputs) if spec.finite]
+        self._finite = [index for index, spec in enumerate(version.model.signature.inputs) if spec.finite]
         """Inputs in which every request is searched for NaN."""
-        self._packs = not self.finite and template.size <= MAX_PACKED_BYTES and packs(version.model.signature)
-        self._shapes = [(NUMPY_DTYPES[spec.datatype], spec.shape[1:]) for spec in specs]
+        self._packs = not self._finite and template.size <= MAX_PACKED_BYTES and packs(version.model.signature)
+        self.outputs = RawOutputs(specs, indexes)
         self.answer = AnswerTemplate(
             version.model.name,
             version.model.version,
@@ -74,15 +73,13 @@ class _Plan:
             [spec.shape[1:] for spec in specs],
         )
         self._heads: dict[AnsweredBy, bytes] = {}
-        self._run: Run | None = None
-        self._raw: list[tuple[bytes, int]] = []
 
     def inputs(self, template: InferTemplate, buffer: bytes, position: int) -> Inputs | None:
         """What the engine is given; None where the general way has to say what is wrong with it."""
         if self._packs:
             return PackedRows(template.raw(buffer, position), template.rows)
         arrays = template.arrays(buffer, position)
-        if self.finite and any(np.isnan(arrays[index]).any() for index in self.finite):
+        if any(np.isnan(arrays[index]).any() for index in self._finite):
             return None
         return arrays
 
@@ -100,52 +97,16 @@ class _Plan:
             return known[: -len(_REQUEST_ID_NAME)] + encode_fields([(REQUEST_ID.encode(), octets)])
         return known + bytes((len(octets),)) + octets
 
-    def tensors(self, answer: Answer) -> list[bytes]:
-        """The raw outputs of one request: slices of the whole run's, which are made once for all."""
-        run = answer.run
-        if run is not self._run:
-            self._raw = [self._octets(run, index, place) for place, index in enumerate(self.indexes)]
-            self._run = run
-        start, stop = answer.start, answer.stop
-        if start == 0 and stop == run.rows:
-            return [octets for octets, _ in self._raw]
-        return [octets[start * row_bytes : stop * row_bytes] for octets, row_bytes in self._raw]
-
-    def forget_run(self) -> None:
-        """Lets go of the last run's outputs."""
-        self._run = None
-        self._raw = []
-
-    def _octets(self, run: Run, index: int, place: int) -> tuple[bytes, int]:
-        array: Array = run.outputs[index]
-        dtype, row_shape = self._shapes[place]
-        if array.dtype != dtype or array.shape != (run.rows, *row_shape):
-            raise Internal(
-                f"output {index} is {array.dtype} {list(array.shape)}; "
-                f"its signature says {dtype} {[run.rows, *row_shape]}"
-            )
-        octets = array.tobytes()
-        return octets, len(octets) // run.rows if run.rows else 0
-
 
 class _Pattern:
-    """A template, and how each version answers it. The last version is kept at hand."""
+    """A template, and how each version answers it."""
 
-    __slots__ = ("_plans", "plan", "template", "version")
+    __slots__ = ("plans", "template")
 
     def __init__(self, template: InferTemplate) -> None:
         self.template = template
-        self._plans: WeakKeyDictionary[LoadedVersion, _Plan | None] = WeakKeyDictionary()
-        self.version: LoadedVersion | None = None
-        self.plan: _Plan | None = None
-
-    def turn_to(self, version: LoadedVersion) -> _Plan | None:
-        """The plan of ``version``; None where requests like these must go the general way."""
-        if version not in self._plans:
-            self._plans[version] = _plan(self.template, version)
-        self.version = version
-        self.plan = self._plans[version]
-        return self.plan
+        self.plans: ByVersion[_Plan | None] = ByVersion(lambda version: _plan(template, version))
+        """None where requests like these must go the general way."""
 
 
 class HotCall:
@@ -177,12 +138,10 @@ class HotCall:
             self._fail(outcome)
             return
         try:
-            message = plan.answer.encode(self._id, context.rows, plan.tensors(outcome))
+            message = plan.answer.encode(self._id, context.rows, plan.outputs.of(outcome))
         except RapideError as error:
             self._fail(error)
             return
-        if outcome.stop == outcome.run.rows:
-            plan.forget_run()
         context.queue_s = outcome.queue_s
         context.compute_s = outcome.run.compute_s
         who = context.answered_by
@@ -234,7 +193,7 @@ class HotWay:
         context = begin_call("grpc", head.metadata, self._ids, self._clock(), head.timeout_s)
         try:
             version = self._service.route(request.model_name, request.model_version, context)
-            plan = pattern.plan if version is pattern.version else pattern.turn_to(version)
+            plan = pattern.plans.of(version)
             if plan is None:
                 return False
             inputs = plan.inputs(pattern.template, buffer, position)
@@ -318,20 +277,5 @@ def _first(
 
 def _plan(template: InferTemplate, version: LoadedVersion) -> _Plan | None:
     """How ``version`` answers requests like ``template``; None where signature or outputs forbid it."""
-    signature = version.model.signature
-    names = [spec.name for spec in signature.outputs]
-    wanted = [output.name for output in template.request.outputs] or names
-    try:
-        bind(template.request, signature)
-        indexes = [names.index(name) for name in wanted]
-    except (RapideError, ValueError):
-        return None
-    # The engine wants the signature's order; a client that sends inputs in another goes the general way.
-    if [tensor.name for tensor in template.request.inputs] != [spec.name for spec in signature.inputs]:
-        return None
-    outputs = [signature.outputs[index] for index in indexes]
-    if not signature.batchable or any(
-        spec.datatype is DataType.BYTES or DYNAMIC in spec.shape[1:] for spec in outputs
-    ):
-        return None
-    return _Plan(version, template, indexes)
+    indexes = usual_outputs(template.request, version)
+    return None if indexes is None else _Plan(version, template, indexes)

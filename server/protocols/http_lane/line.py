@@ -27,6 +27,7 @@ from rapide.server.protocols.http_door import refusal
 from rapide.server.protocols.http_lane.asgi import AsgiCall
 from rapide.server.protocols.http_lane.exchange import Exchange
 from rapide.server.protocols.http_lane.head import check_head
+from rapide.server.protocols.http_lane.known_heads import KnownHeads, head_of
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
 from rapide.server.protocols.http_lane.refusals import STATUS, HeadersTooLarge, TooSlow, UrlTooLong
 from rapide.server.protocols.http_lane.wire import CONTINUE, ReplyWriter
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 class Lane:
     """What all connections of one lane share. ``fast`` answers an exchange itself, or says that it will not."""
 
-    __slots__ = ("app", "clock", "connections", "fast", "meter", "options", "wall_clock", "writer")
+    __slots__ = ("app", "clock", "connections", "fast", "heads", "meter", "options", "wall_clock", "writer")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Lane:
         self.wall_clock = wall_clock
         self.meter = meter or Uncounted()
         self.writer = ReplyWriter()
+        self.heads = KnownHeads()
         self.connections: set[HttpConnection] = set()
 
 
@@ -83,6 +85,8 @@ class HttpConnection(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         # the requests: one being read, the others waiting for their answers
         self._reading: Exchange | None = None
+        self._head = b""
+        """The bytes of the head that is read, if they all came in one piece at the start of a read."""
         self._line: deque[Exchange] = deque()
 
     # -- asyncio's side ----------------------------------------------------------------------------------------
@@ -99,8 +103,22 @@ class HttpConnection(asyncio.Protocol):
         if self._is_closing or self._is_deaf:
             self._ignore(len(data))
             return
+        taken = self._take_known(data) if self._reading is None else 0
+        if taken < len(data):
+            self._read(data[taken:] if taken else data)
+        if self._is_write_due:
+            self._write()
+        if len(self._line) >= self.lane.options.max_pipelined:
+            self._pause()
+
+    def _read(self, data: bytes) -> None:
+        """What the parser makes of ``data``, and what becomes of a request that it cannot read."""
         exchange = self._reading
-        told_bytes = 0 if exchange is None else exchange.told_bytes
+        told_bytes = 0
+        if exchange is None:
+            self._head = head_of(data)
+        else:
+            told_bytes = exchange.told_bytes
         try:
             stopped_at = self._parse(data)
             if stopped_at is not None:
@@ -118,10 +136,24 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(InvalidRequest("the request cannot be read"))
         except httptools.HttpParserError as error:
             self._refuse(InvalidRequest(f"this is no HTTP/1.1 request: {error}"))
-        if self._is_write_due:
-            self._write()
-        if len(self._line) >= self.lane.options.max_pipelined:
-            self._pause()
+
+    def _take_known(self, data: bytes) -> int:
+        """Takes whole requests whose heads are known from the front of ``data``; gives how many bytes they had."""
+        lane = self.lane
+        position = 0
+        while position < len(data) and not self._is_closing:
+            head = head_of(data, position)
+            known = lane.heads.get(head)
+            start = position + len(head)
+            if known is None or start + known.body_bytes > len(data):
+                break
+            position = start + known.body_bytes
+            exchange = known.exchange(data[start:position], lane.clock())
+            exchange.closes = self._is_draining
+            self._line.append(exchange)
+            if not lane.fast(self, exchange):
+                self._start_app(exchange)
+        return position
 
     def _parse(self, data: bytes | memoryview) -> int | None:
         """Where an Upgrade or a CONNECT stopped the parser, if one did."""
@@ -256,6 +288,9 @@ class HttpConnection(asyncio.Protocol):
         self._reading = None
         if self._is_closing:
             return
+        if self._head:
+            self.lane.heads.learn(self._head, exchange)
+            self._head = b""
         if not self.lane.fast(self, exchange):
             self._start_app(exchange)
 

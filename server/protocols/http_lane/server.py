@@ -87,7 +87,7 @@ class HttpLaneServer:
 def build_http_lane(service: InferenceService, ids: Ids | None = None) -> HttpLaneServer:
     """The public port for ``service``: inference on the lane, everything else on the ASGI application."""
     ids = ids or request_ids()
-    fast = FastDoor(HttpDoor(service, ids), PUBLIC_ROUTES)
+    fast = FastDoor(service, HttpDoor(service, ids), PUBLIC_ROUTES)
     return HttpLaneServer(build_http_app(service, ids), fast, _options(service), meter=service.connections("http"))
 
 
