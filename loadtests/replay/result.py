@@ -20,6 +20,10 @@ LATE_AT_LEAST_S = 50e-6
 """Lateness below this is the machine's timer, and no reason for a warning."""
 BUSY_SHARE = 0.9
 """A generator's process that is busy for more of the time than this has nothing left for a burst."""
+TIMERS_S = 150e-6
+"""Kernels wake a sleeper about so late; what is later has another cause."""
+_WOKEN_LATE = "so late it is woken; --spin 60 (spin_us) watches the clock instead, if a core is free for it"
+_CROWDED = "it shares its cores with others, or has too few processes"
 MOST_TEXTS = 200
 
 
@@ -128,7 +132,7 @@ class ReplayResult:
             if late_s > max(LATE_AT_LEAST_S, LATE_SHARE * latency_s):
                 return (
                     f"at p{q:g} it sent {late_s * 1e3:.3g} ms late, of a latency of {latency_s * 1e3:.3g} ms: "
-                    "it shares its cores with others, or has too few processes"
+                    + (_WOKEN_LATE if late_s < TIMERS_S else _CROWDED)
                 )
         return ""
 
