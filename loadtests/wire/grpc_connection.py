@@ -11,6 +11,7 @@ the connection takes no other call until it is out.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ UNKNOWN = 2
 UNAVAILABLE = 14
 MOST_KNOWN_BLOCKS = 1000
 """Trailers may differ in every answer (a message with an id); so many are remembered, then none."""
+_PLAIN_STATUS = re.compile(rb"\x0bgrpc-status[\x01\x02]([0-9]{1,2})")
+"""The field as a literal without Huffman's code (RFC 7541 §6.2.2). Of a flood of refusals, each with an id of its
+own, the reason is read once, and then only this."""
 _UNLIMITED_STREAMS = 2**31
 _FRAME_HEAD = struct.Struct(">IBI")
 """Length (24 bits) and kind, flags, stream."""
@@ -187,10 +191,14 @@ class GrpcConnection:
 
     def _status(self, flags: int, block: bytes) -> int:
         code = self._known_blocks.get(block)
-        if code is None:
-            if len(self._known_blocks) >= MOST_KNOWN_BLOCKS:
-                self._known_blocks.clear()
-            code = self._known_blocks[block] = self._decode(flags, block)
+        if code is not None:
+            return code
+        plain = _PLAIN_STATUS.search(block)
+        if plain is not None and int(plain[1]) in self.errors:
+            return int(plain[1])
+        if len(self._known_blocks) >= MOST_KNOWN_BLOCKS:
+            self._known_blocks.clear()
+        code = self._known_blocks[block] = self._decode(flags, block)
         return code
 
     def _decode(self, flags: int, block: bytes) -> int:

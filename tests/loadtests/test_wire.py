@@ -350,3 +350,22 @@ async def test_real_sockets_end_to_end() -> None:
     assert closed.failures == 0
     assert closed.mean_us > 0
     assert closed.requests_per_s == pytest.approx(closed.requests / closed.duration_s)
+
+
+def test_refusals_that_all_differ_are_read_once_and_then_by_their_status_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = GrpcConnection()
+    encoder = hpack.Encoder()
+    encoder.header_table_size = 0
+    call = GrpcCall.of(request_headers("/service/Method", "host:1"), b"request")
+    answers = []
+    for number in range(50):
+        connection.ask(number, call)
+        fields = [(":status", "200"), ("grpc-status", "8"), ("grpc-message", "full%21"), ("id", str(number))]
+        block = encoder.encode(fields, huffman=False)
+        if number == 1:
+            monkeypatch.setattr(hpack, "Decoder", None)
+        answers += connection.receive(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, block))
+    assert answers == [(number, 8) for number in range(50)]
+    assert connection.errors == {8: "full!"}
