@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from rapide.tuning.curves import Subject, explore, in_child
 from rapide.tuning.errors import TuningError
 from rapide.tuning.learnt import Learnt, write_whole
 from rapide.tuning.proof import Proof, is_better, prove
+from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
 from rapide.tuning.search import Candidate, Objective, Setting, search
 from rapide.tuning.served import Site
@@ -88,6 +89,8 @@ class Found:
     simulated: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
+    wider: list[Proof] = field(default_factory=list)
+    """The choice with larger limits, replayed once."""
     chosen: Configuration | None = None
     default: Configuration | None = None
     others_share: float = 0.0
@@ -133,7 +136,8 @@ def tune(request: Request, on_step: OnStep) -> Found:
         setting = setting_of(found, batchable=batchable)
         found.candidates, found.simulated = search(setting, steps.within("search"))
         _prove(request, found, site, steps)
-    _choose(found, setting)
+        _choose(found, setting)
+        _widen(request, found, site, on_step)
     found.others_share = idle_share
     _note(found, idle_share)
     on_step("done", 1.0)
@@ -167,7 +171,9 @@ def write(found: Found, now: datetime | None = None) -> TuningFile:
         digest=request.digest,
         model=request.entry.model,
         workers=chosen.workers,
-        tuning=chosen.tuning,
+        tuning=replace(
+            chosen.tuning, proven=proven(chosen, [*found.proofs, *found.wider], request.slo, request.arrivals)
+        ),
         version=request.entry.version,
         written=(now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z"),
         onnxruntime=version("onnxruntime"),
@@ -241,6 +247,16 @@ def _prove(request: Request, found: Found, site: Site, steps: _Steps) -> None:
     best = [one.configuration for one in found.candidates if one.configuration != found.default]
     configurations = [found.default, *best[: request.candidates]]
     found.proofs = prove(site, configurations, request.arrivals, request.rounds, steps.within("prove"))
+
+
+def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:
+    """One replay more, of the choice with larger limits: may a server that adapts use them?"""
+    chosen = found.proof_of(found.chosen)
+    if chosen is not None and chosen.holds(request.slo):
+        last = SHARES["prove"] * 0.05
+        found.wider = prove(
+            site, [wider(chosen.configuration)], request.arrivals, 1, lambda text, _: on_step(text, 1 - last)
+        )
 
 
 def _choose(found: Found, setting: Setting) -> None:
