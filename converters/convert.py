@@ -10,15 +10,15 @@ published was checked by a process which nobody else's code ran in.
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from rapide.converters.columns import Precision
+from rapide.converters.constants import placed
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.lineage import who
 from rapide.converters.metric_names import check_metric
@@ -29,7 +29,8 @@ from rapide.converters.publishing import Attempt, publish_attempt
 from rapide.converters.quality_bar import CONSTANT, NONE, check_bar, number_in
 from rapide.converters.quality_bar import refusal as quality_refusal
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
-from rapide.converters.sources.table import Source, source_of
+from rapide.converters.sources.table import Source
+from rapide.converters.subject import subject_of
 from rapide.converters.trial_gate import Trial
 from rapide.server.errors import Conflict, RapideError
 from rapide.server.repository.labels import LabelChanges, apply_changes, parse_changes
@@ -77,7 +78,6 @@ def convert(
     _check_label(options)
     check_metric(options.metric, options.target)
     check_bar(options.baseline, options.hurdle, options.metric, options.target)
-    source = _checked_source(options)
     notes: list[str] = []
 
     def listen(kind: str, text: str) -> None:
@@ -87,7 +87,12 @@ def convert(
 
     with tempfile.TemporaryDirectory(prefix="rapide-convert-") as name:
         folder = Path(name)
-        facts, attempts, chosen = _attempts(options, source, folder, listen, sandbox)
+        listen("step", "looking for the model")
+        options = placed(options, folder)
+        subject = subject_of(options.model, folder, options.limits)
+        options = replace(options, model=subject.path, origin=subject.origin)
+        _check_sample(options, subject.source)
+        facts, attempts, chosen = _attempts(options, subject.source, folder, listen, sandbox)
         _check_gates(options, chosen)
         listen("step", "publishing")
         version, manifest = publish_attempt(options, folder, facts, chosen, trial)
@@ -171,25 +176,15 @@ def _set_label(options: ConvertOptions, version: int) -> None:
         ) from error
 
 
-def _checked_source(options: ConvertOptions) -> Source:
-    if not options.model.exists():
-        raise ConversionError(f"the model file {options.model} does not exist")
+def _check_sample(options: ConvertOptions, source: Source) -> None:
     if options.sample is not None and not options.sample.is_file():
         problem = "is no file" if options.sample.exists() else "does not exist"
         raise ConversionError(f"the sample {options.sample} {problem}")
-    source = source_of(options.model)
     if options.sample is None and (source.needs_sample or options.target):
         raise ConversionError(
             f"converting {source.name} models needs --sample: real rows as in training",
             hint="Some tens of rows do: .parquet or .csv for columns, .npz for tensors.",
         )
-    missing = [name for name in source.imports if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConversionError(
-            f"converting {source.name} models needs {', '.join(missing)}, not installed here",
-            hint=f'Install them with: pip install "rapide[{source.extra}]"',
-        )
-    return source
 
 
 def _attempts(

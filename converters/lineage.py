@@ -24,6 +24,7 @@ def lineage(options: ConvertOptions, facts: Mapping[str, Any], versions: Mapping
     model = _digest(options.model)
     out: dict[str, Any] = {
         **facts["description"],
+        **options.origin,
         "source_file": {"name": options.model.resolve().name, "sha256": model.sha256, "bytes": model.bytes},
         "sample": {**_sample(options.sample), **facts["sample"]},
         "converted_by": who(),

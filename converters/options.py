@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rapide.converters.columns import Precision
 from rapide.converters.limits import Limits
@@ -23,6 +23,8 @@ class ConvertOptions:
     """Real rows; None where the source does without."""
     repository: Path
     name: str
+    constant: str = ""
+    """What to answer to every row, in place of a model."""
     target: str = ""
     metric: str = ""
     baseline: str = "constant"
@@ -48,4 +50,6 @@ class ConvertOptions:
     """For these variants: measure → the greatest loss that is accepted."""
     data_origin: str = ""
     """Where the training data came from, in the trainer's words: for the lineage."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of where the model came from (an MLflow run), for the lineage; whoever fetches it says so."""
     limits: Limits = field(default_factory=Limits)

@@ -21,7 +21,7 @@ COMES_WITH = {"gevent": "locust", "joblib": "scikit-learn", "scipy": "scikit-lea
 BY_HAND = {"atheris"}
 """Tools of what nobody runs but by hand."""
 
-HEAVY = ("convert", "xgboost", "lightgbm", "catboost", "torch", "transformers")
+HEAVY = ("convert", "xgboost", "lightgbm", "catboost", "torch", "transformers", "keras", "mlflow")
 """Of the sources of models: imported only for a model of theirs."""
 EXTRAS = {
     "server": ("otel",),  # imported only where an endpoint is set

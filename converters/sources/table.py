@@ -32,7 +32,7 @@ SOURCES: tuple[Source, ...] = (
     Source(
         name="scikit-learn",
         module="rapide.converters.sources.scikit_learn.original",
-        suffixes=(".joblib", ".pkl", ".pickle"),
+        suffixes=(".joblib", ".pkl", ".pickle", ".skops"),
         extra="convert",
         imports=("sklearn", "skl2onnx", "onnx", "onnxruntime", "pandas"),
         runs_code=True,
@@ -45,6 +45,14 @@ SOURCES: tuple[Source, ...] = (
         imports=("onnx", "onnxruntime", "pandas"),
         runs_code=False,
         needs_sample=False,
+    ),
+    Source(
+        name="constant",
+        module="rapide.converters.sources.constant.original",
+        suffixes=(".constant",),
+        extra="convert",
+        imports=("sklearn", "skl2onnx", "onnx", "onnxruntime", "pandas"),
+        runs_code=False,
     ),
     Source(
         name="XGBoost",

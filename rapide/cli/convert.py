@@ -18,7 +18,8 @@ from rapide.converters.limits import GIB, Limits
 from rapide.converters.metric_names import METRIC_NAMES
 from rapide.converters.optimise.measures import read_limits
 from rapide.converters.options import ConvertOptions
-from rapide.converters.sources.table import source_of, suffixes
+from rapide.converters.sources.table import suffixes
+from rapide.converters.subject import may_run_code
 
 EXAMPLES = """\
 examples:
@@ -26,9 +27,15 @@ examples:
   rapide convert model.pkl --name diagnosis --sample rows.csv --to models/ --target diagnosis --metric roc_auc \\
       --classes malignant,benign --label stable
   rapide convert model.joblib --name car-price --sample rows.parquet --to models/ --label canary:10% --json
+  rapide convert model.ubj --name churn --sample rows.parquet --to models/        XGBoost, LightGBM, CatBoost
+  rapide convert model.pt2 --name digits --sample rows.npz --to models/           PyTorch, with arrays by input
+  rapide convert all-MiniLM-L6-v2/ --name minilm --sample sentences.csv --to models/    a transformer's folder
+  rapide convert models:/car-price/3 --name car-price --sample rows.parquet --to models/    from MLflow
+  rapide convert model.onnx --name scorer --to models/                            an existing ONNX file
+  rapide convert --constant 0.5 --name score --to models/                         a walking skeleton
 
-The model's file is a pickle: opening it runs code that is stored in it. That happens in a process of its own with
-limits of memory and time and without network, but with your files; do not convert what you would not run.
+Pickles (.joblib, .pkl, .pt) run code that is stored in them when they are opened. That happens in a process of its
+own with limits of memory and time and without network, but with your files; do not convert what you would not run.
 
 exit codes: 0 published · 1 an error · 2 wrong usage · 3 refused, since the graph does not answer like the original
 """
@@ -46,7 +53,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, help=f"the trained model: {', '.join(suffixes())}")
+    parser.add_argument(
+        "model",
+        type=Path,
+        nargs="?",
+        help=f"the trained model: a file ending in {', '.join(suffixes())}, the folder of a transformer or of an "
+        "MLflow model, or an MLflow address (models:/name/3, runs:/id/model)",
+    )
+    parser.add_argument(
+        "--constant", default="", metavar="X", help="instead of a model: answer X (a number, or one of --classes)"
+    )
     needed = parser.add_argument_group("needed")
     needed.add_argument("--name", required=True, help="what the model is to be called")
     needed.add_argument(
@@ -182,8 +198,14 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
         raise ConversionError("--max-difference and --max-flips cannot be below 0")
     if args.memory_gib <= 0 or args.timeout <= 0:
         raise ConversionError("--memory-gib and --timeout must be above 0")
+    if bool(args.constant) == (args.model is not None):
+        raise ConversionError(
+            "give either a model or --constant",
+            hint="rapide convert model.joblib …, or rapide convert --constant 0.5 …",
+        )
     return ConvertOptions(
-        model=args.model,
+        model=args.model or Path(),
+        constant=args.constant,
         sample=args.sample,
         repository=args.to,
         name=args.name,
@@ -208,7 +230,7 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
 
 
 def _announce(options: ConvertOptions) -> None:
-    if source_of(options.model).runs_code and options.model.is_file():
+    if not options.constant and may_run_code(options.model):
         print(
             f"Opening {options.model} runs code that is stored in it: in a child process, with at most "
             f"{options.limits.memory_bytes / GIB:g} GiB of memory, {options.limits.time_s:g} s, and no network.",

@@ -12,22 +12,12 @@ from rapide.converters.sources.boosters.table import BOOSTERS, Booster
 from rapide.converters.sources.contract import Original
 from rapide.converters.sources.scikit_learn.original import SklearnOriginal
 
-_LIBRARIES = {
-    ".ubj": "xgboost",
-    ".json": "xgboost",
-    ".txt": "lightgbm",
-    ".lgb": "lightgbm",
-    ".cbm": "catboost",
-    ".cb": "catboost",
-}
-
 
 def open_original(job: Mapping[str, Any], sample: Any, channel: Channel) -> Original:
-    """The model in ``job["model"]``, by its suffix. Raises ConversionError."""
+    """The model in ``job["model"]``, of the library that the source is called after. Raises ConversionError."""
     path = Path(job["model"])
-    library = _LIBRARIES[path.suffix.lower()]
-    channel.step(f"reading the model of {library}")
-    booster = cast("Booster", importlib.import_module(BOOSTERS[library]))
+    channel.step(f"reading the {job['source']} model")
+    booster = cast("Booster", importlib.import_module(BOOSTERS[job["source"].lower()]))
     estimator = booster.opened(path)
     channel.step("comparing the model with the sample")
     return SklearnOriginal(estimator, {}, sample, job, channel)

@@ -9,12 +9,13 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common._registration import get_converter, get_shape_calculator
 from sklearn.svm import LinearSVC
 
-from rapide.converters.sources.scikit_learn import imputer, narrowing, ordinal, trees
+from rapide.converters.sources.scikit_learn import dummy, imputer, narrowing, ordinal, trees
 
 
 @functools.cache
 def register_parts() -> None:
     """Registers all of them."""
+    dummy.register()
     imputer.register()
     ordinal.register()
     trees.register()

@@ -3,6 +3,7 @@ process."""
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def unpickle(path: Path, channel: Channel) -> tuple[Any, str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model = joblib.load(path)
+            model = _load_skops(path) if path.suffix.lower() == ".skops" else joblib.load(path)
         except MemoryError:
             raise
         except Exception as error:  # whatever the stored code raises
@@ -38,8 +39,14 @@ def unpickle(path: Path, channel: Channel) -> tuple[Any, str]:
     return model, _trained_with(caught, channel)
 
 
+def _load_skops(path: Path) -> Any:
+    """skops' own format, which runs only code of the types that are trusted: all of them, in here."""
+    skops = importlib.import_module("skops.io")
+    return skops.load(path, trusted=skops.get_untrusted_types(file=path))
+
+
 def _explained(path: Path, start: bytes, error: Exception) -> ConversionError:
-    if not start.startswith(_STARTS):
+    if not start.startswith(_STARTS) and path.suffix.lower() != ".skops":
         return ConversionError(
             f"{path.name} is not a pickle or joblib file (it starts with {start!r})",
             hint="Write it with joblib.dump(model, 'model.joblib').",
