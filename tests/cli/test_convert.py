@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_help_needs_nothing_heavy() -> None:
 def test_the_extra_is_named_where_it_is_missing(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = module.convert.__globals__["importlib"].util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name, *rest: None if name == "skl2onnx" else find(name, *rest)
     )

@@ -19,7 +19,7 @@ PARENT_DOES_WITHOUT = (*FRAMEWORKS, "numpy", "onnx", "onnxruntime", "pandas", "s
 NOTE = """
 import sys
 name = next((word.rpartition(".")[2] for word in sys.orig_argv if word.startswith("rapide.converters.")
-             and not word.endswith(".child")), "parent")
+             and not word.endswith(".child")), "parent" if "convert" in sys.orig_argv else "trial")
 seen = set()
 file = open(FOLDER + "/" + name, "a", buffering=1)
 def note(event, arguments):
@@ -57,12 +57,12 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 
 
 def test_all_processes_were_seen(modules: dict[str, set[str]]) -> None:
-    assert modules.keys() == {"parent", "original", "examine"}
+    assert modules.keys() == {"parent", "original", "examine", "trial"}
     assert "sklearn" in modules["original"]
     assert "onnxruntime" in modules["examine"]
 
 
-@pytest.mark.parametrize("process", ["original", "examine"])
+@pytest.mark.parametrize("process", ["original", "examine", "trial"])
 def test_no_framework_is_imported_that_the_model_does_not_need(modules: dict[str, set[str]], process: str) -> None:
     assert modules[process].isdisjoint(FRAMEWORKS)
 
