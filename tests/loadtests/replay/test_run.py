@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from rapide.loadtests.replay.plan import ModelArrivals, ReplayError, ReplayPlan
 from rapide.loadtests.replay.run import Progress, replay
+from rapide.loadtests.wire.connection import LOST
 from rapide.profiles.arrivals import Arrivals
 from tests import models
 from tests.loadtests.replay.stalling import Behaviour
@@ -184,3 +186,48 @@ def test_an_interrupted_replay_gives_what_was_measured(server: Served) -> None:
     assert found.stopped == "interrupted"
     assert 20 < found.answered < 200
     assert found.requests < 200
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "json", "binary"])
+def test_the_reference_engines_are_replayed_at_too(tmp_path: Path, protocol: str) -> None:
+    """C-core announces a window of 64 KB for each stream, and uvicorn closes what is idle."""
+    repository = models.repository(tmp_path / "models", {"wide": {1: models.identity(shape=("N", 1000))}})
+    rows = np.tile([1, 1, 1, 50], 10)
+    flags = ("--grpc-engine", "grpcio", "--http-engine", "uvicorn")
+    with serving(repository, tmp_path / "server.log", *flags) as served:
+        arrivals = Arrivals(np.arange(40) * 0.01, rows)
+        found = replay(plan(url_of(served, protocol), "wide", arrivals, protocol=protocol, connections=2))
+    assert found.counts() == {"OK": 40}, found.errors
+
+
+def test_a_killed_worker_loses_what_it_held_and_the_replay_goes_on(tmp_path: Path) -> None:
+    repository = models.repository(tmp_path / "models", {"slow": {1: models.slow(300)}})
+    with serving(repository, tmp_path / "server.log") as served:
+        killed: list[int] = []
+        victim = threading.Timer(1.0, kill_the_listener, [served, killed])
+        victim.start()
+        found = replay(plan(url_of(served, "grpc"), "slow", steady(100, 4.0)))
+        victim.join()
+    assert killed
+    assert found.stopped == ""
+    assert found.requests == 400
+    assert found.percentile_s(99.9) > 0.03, "nobody answers in an instant whose server has just died"
+    assert found.failures <= 100, found.counts()
+    assert (found.codes[-100:] == 0).all(), "answered again long before the end"
+    assert (found.codes[found.codes != 0] == LOST).all(), "nothing else went wrong"
+
+
+def kill_the_listener(served: Served, killed: list[int]) -> None:
+    """Of the server's processes, the one that has the replay's connections."""
+    port = f":{served.ports.grpc:04X}"
+    established = {
+        row.split()[9]
+        for row in Path("/proc/net/tcp").read_text().splitlines()[1:]
+        if row.split()[1].endswith(port) and row.split()[3] == "01"
+    }
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).removeprefix("socket:[").removesuffix("]") in established:
+                os.kill(int(path.parts[2]), signal.SIGKILL)
+                killed.append(int(path.parts[2]))
+                return
