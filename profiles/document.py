@@ -127,7 +127,8 @@ def _parsed(data: bytes, source: str) -> object:
     except UnicodeDecodeError:
         raise ProfileError.unexpected(source, "", "JSON in UTF-8", "other bytes") from None
     except json.JSONDecodeError as error:
-        is_cut = error.pos >= len(error.doc.rstrip())
+        text = error.doc.strip()
+        is_cut = text.startswith("{") and not text.endswith("}")
         got = "a file that ends too early" if is_cut else f"{error.msg.lower()} at line {error.lineno}"
         where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         raise ProfileError.unexpected(source, where, "JSON", got) from None

@@ -34,8 +34,10 @@ def lines(
     log_x: bool = False,
     log_y: bool = False,
     title: str = "",
+    from_zero: bool = False,
 ) -> str:
-    """Curves or points over a common axis. On a logarithmic axis what is not above 0 is left out."""
+    """Curves or points over a common axis. On a logarithmic axis what is not above 0 is left out; ``from_zero``
+    begins a linear y axis at 0, where half as high should look half as high."""
 
     def paint(axes: Any) -> None:
         for index, one in enumerate(series):
@@ -43,6 +45,8 @@ def lines(
             shown = np.isfinite(xs) & np.isfinite(ys) & ~((xs <= 0) & log_x) & ~((ys <= 0) & log_y)
             axes.plot(xs[shown], ys[shown], label=one.label, color=_colour(index), **_STYLES[one.style])
         _scale(axes, log_x, log_y)
+        if from_zero and not log_y:
+            axes.set_ylim(bottom=0)
         _label(axes, x, y, len(series) > 1)
 
     return draw(title, paint)

@@ -37,8 +37,6 @@ from tests.versions import publish_version
 
 LOADS: Final = {"1 in flight": ("1", "1"), "32 in flight": ("8", "4"), "256 in flight": ("16", "16")}
 """Name → h2load's connections, and streams on each."""
-_T95: Final = {5: 2.57, 10: 2.23, 15: 2.13, 20: 2.09, 30: 2.04}
-"""Student's t at 95 % by degrees of freedom, the next smaller one taken."""
 
 
 def request() -> bytes:
@@ -174,7 +172,7 @@ async def rounds_us(
 
 
 def told(name: str, found: Mapping[str, Sequence[float]]) -> str:
-    """One line: the medians, and the mean differences with their 95 % intervals."""
+    """One line: the medians of the arms, and the differences within the groups."""
     medians = "  ".join(f"{arm_} {statistics.median(took):6.2f}" for arm_, took in found.items())
     recorded, metrics, silent = (found[arm_] for arm_ in ARMS)
     return (
@@ -184,10 +182,13 @@ def told(name: str, found: Mapping[str, Sequence[float]]) -> str:
 
 
 def _difference(one: Sequence[float], other: Sequence[float]) -> str:
-    differences = [mine - yours for mine, yours in zip(one, other, strict=True)]
-    freedom = max((known for known in _T95 if known <= len(differences) - 1), default=5)
-    half = _T95[freedom] * statistics.stdev(differences) / math.sqrt(len(differences))
-    return f"{statistics.mean(differences):5.2f} ± {half:.2f} µs"
+    """The median, and its 95 % interval by order statistics: a round that something disturbed spoils neither."""
+    differences = sorted(mine - yours for mine, yours in zip(one, other, strict=True))
+    count = len(differences)
+    outside = [sum(math.comb(count, below) for below in range(place + 1)) / 2**count for place in range(count)]
+    cut = max((place + 1 for place in range(count // 2) if outside[place] <= 0.025), default=0)
+    low, high = differences[cut], differences[count - 1 - cut]
+    return f"{statistics.median(differences):5.2f} µs ({low:.2f} to {high:.2f})"
 
 
 async def measure(groups: int, requests: int, core: int, folder: Path) -> None:
@@ -203,8 +204,8 @@ async def measure(groups: int, requests: int, core: int, folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--groups", type=int, default=16, help="of three rounds, for each load (default: 16)")
-    parser.add_argument("--requests", type=int, default=20_000, help="of each round (default: 20000)")
+    parser.add_argument("--groups", type=int, default=24, help="of three rounds, for each load (default: 24)")
+    parser.add_argument("--requests", type=int, default=12_000, help="of each round (default: 12000)")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:

@@ -40,7 +40,7 @@ def _arrivals(made: Page, known: ModelProfile) -> None:
         made.plot(
             plots.lines(
                 [plots.Series("requests", np.arange(len(arrivals.seconds)), arrivals.seconds, "step")],
-                x="time [s]", y="requests per second", title="Arrivals",
+                x="time [s]", y="requests per second", title="Arrivals", from_zero=True,
             ),
             f"The last {len(arrivals.seconds)} seconds with traffic.",
         )  # fmt: skip

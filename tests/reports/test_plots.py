@@ -41,6 +41,13 @@ def test_lines() -> None:
         assert f"var(--series-{index}, " in svg
 
 
+def test_an_axis_may_begin_at_zero() -> None:
+    series = [plots.Series("a", [1, 2, 3], [1005, 1010, 1015])]
+    for from_zero in (False, True):
+        _, text = parsed(plots.lines(series, x="", y="", from_zero=from_zero))
+        assert ("200" in text.split()) is from_zero
+
+
 def test_a_plot_has_no_ids_that_another_could_have() -> None:
     one = plots.lines([plots.Series("a", [1, 2], [3, 4])], x="", y="")
     groups = [element.get("id") for element in ET.fromstring(one).iter(f"{SVG}g")]
