@@ -111,7 +111,7 @@ class ModelProfile:
         for name, value in (("duration_s", duration_s), ("rate_per_s", rate_per_s)):
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ProfileError(f"{name}: expected a number above 0, got {value}")
-        return twin(recent, self.arrivals.seconds, seed=seed, duration_s=duration_s, rate_per_s=rate_per_s)
+        return twin(self.arrivals, seed=seed, duration_s=duration_s, rate_per_s=rate_per_s)
 
     def _needs(self, arrivals: int, purpose: str) -> None:
         known = self.arrivals.recent.count

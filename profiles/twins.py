@@ -9,6 +9,7 @@ third. So:
 2. New gaps, with the rows of their requests, are drawn in runs of consecutive ones whose lengths are geometric
    (the stationary bootstrap of Politis and Romano, 1994): within a run, gaps cluster as they did.
 3. A rate curve is drawn from the counts by second: a stretch of it as it was, or runs of it if more is wanted.
+   For hours and more it is the curve over the day, from 00:00 UTC on, if the record has seen a day.
 4. The gaps are laid out in operational time and mapped to seconds by the inverse of the curve's integral.
 """
 
@@ -18,6 +19,7 @@ from typing import Final
 
 import numpy as np
 
+from rapide.profiles.arrival_record import ArrivalRecord
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.telemetry.bins import Counts, Floats
 
@@ -29,28 +31,49 @@ _RUNS: Final = 8
 """The exact arrivals are drawn in runs of an eighth of them, on average, so that a twin differs from them."""
 _LONGEST_RUN: Final = 512
 """Mean length of runs at most."""
+_HOUR_S: Final = 3600
+_DAY_S: Final = 24 * _HOUR_S
+_LONG_S: Final = 2 * _HOUR_S
+"""From here on a twin follows the curve over the day."""
 _LEAST_RATE: Final = 1e-9
 """Of the mean: keeps the curve's integral strictly increasing where nothing came."""
 
 
-def twin(recent: Arrivals, seconds: Counts, *, seed: int, duration_s: float, rate_per_s: float | None) -> Arrivals:
+def twin(known: ArrivalRecord, *, seed: int, duration_s: float, rate_per_s: float | None) -> Arrivals:
     """Arrivals over ``duration_s``, at a mean of ``rate_per_s`` or that of the record.
 
-    ``recent``: at least two, not all at one instant; ``seconds``: counts by second, perhaps over another time.
+    ``known`` has at least two exact arrivals, not all at one instant.
     """
     random = np.random.default_rng(seed)
+    recent = known.recent
     cell_s = _cell_s(recent.rate_per_s)
     gaps, rows = _operational_gaps(recent, cell_s), recent.rows[1:]
-    curve = _rate_curve(_whole_cells(seconds[1:-1], cell_s), cell_s)  # the seconds at the ends are not whole
-    mean = rate_per_s if rate_per_s is not None else float(curve.mean()) if len(curve) else recent.rate_per_s
-    wanted_cells = int(np.ceil(duration_s / cell_s))
-    shape = _stretch(curve, wanted_cells, random) if len(curve) else np.ones(wanted_cells)
-    rates = np.maximum(shape / shape.mean(), _LEAST_RATE) * mean
-    edges_s = np.minimum(np.arange(wanted_cells + 1) * float(cell_s), duration_s)
+    if duration_s >= _LONG_S and known.last_s - known.first_s >= _DAY_S:
+        cell_s = _HOUR_S
+        rates = _of_the_day(known, int(np.ceil(duration_s / cell_s)))
+    else:
+        rates = _of_the_seconds(known, cell_s, int(np.ceil(duration_s / cell_s)), random)
+    edges_s = np.minimum(np.arange(len(rates) + 1) * float(cell_s), duration_s)
+    rates = np.maximum(rates, _LEAST_RATE * rates.mean())
+    if rate_per_s is not None:
+        rates *= rate_per_s * duration_s / float(rates @ np.diff(edges_s))
     integral = np.concatenate(([0.0], np.cumsum(rates * np.diff(edges_s))))
     operational, places = _draw(gaps, integral[-1], random)
     instants = np.interp(operational, integral, edges_s)
     return Arrivals(instants, rows[places]).until(duration_s)
+
+
+def _of_the_day(known: ArrivalRecord, cells: int) -> Floats:
+    """Requests per second in each hour from midnight on."""
+    hours = known.hour_of_day
+    rates: Floats = hours[np.arange(cells) % len(hours)] / hours.mean() * known.rate_per_s
+    return rates
+
+
+def _of_the_seconds(known: ArrivalRecord, cell_s: int, cells: int, random: np.random.Generator) -> Floats:
+    """Requests per second in each cell: drawn from the counts by second, or constant where they tell nothing."""
+    curve = _rate_curve(_whole_cells(known.seconds[1:-1], cell_s), cell_s)  # the seconds at the ends are not whole
+    return _stretch(curve, cells, random) if len(curve) else np.full(cells, known.recent.rate_per_s)
 
 
 def _cell_s(rate_per_s: float) -> int:

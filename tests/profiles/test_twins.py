@@ -7,7 +7,7 @@ import pytest
 
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.errors import ProfileError
-from rapide.profiles.synthetic import synthetic_arrivals
+from rapide.profiles.synthetic import DAY_S, synthetic, synthetic_arrivals
 from rapide.server.telemetry.bins import Floats
 from tests.profiles.recorded import poisson, profile
 
@@ -57,6 +57,18 @@ def test_any_rate_and_any_time() -> None:
         twin = known.twin(seed=2, duration_s=duration_s, rate_per_s=rate_per_s)
         assert twin.count == pytest.approx(rate_per_s * duration_s, rel=0.35)
         assert twin.duration_s < duration_s
+
+
+def test_a_long_twin_follows_the_day() -> None:
+    """Recorded until the night: a day's twin has the day's rates all the same, and the mean that is asked for."""
+    known = synthetic("diurnal", model="cars", rate_per_s=2, duration_s=2 * DAY_S).find("cars")
+    for rate_per_s in (None, 5.0):
+        twin = known.twin(seed=1, duration_s=DAY_S, rate_per_s=rate_per_s)
+        hours = np.bincount((twin.instants_s // 3600).astype(np.int64), minlength=24)
+        scale = (rate_per_s or 2) / 2
+        assert hours == pytest.approx(known.arrivals.hour_of_day / 2 * scale, rel=0.25)
+    morning = known.twin(seed=1, duration_s=DAY_S / 4)
+    assert morning.count == pytest.approx(known.arrivals.hour_of_day[:6].sum() / 2, rel=0.15)
 
 
 def test_rows_are_drawn_with_their_gaps() -> None:
