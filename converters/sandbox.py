@@ -23,6 +23,7 @@ from typing import Any, Protocol, Self
 
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
+from rapide.converters.watch import Watch
 
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 """Far above what a thousand features need; foreign code could write for ever."""
@@ -119,11 +120,14 @@ class Sandbox:
             )
         os.close(writer)
         os.set_blocking(reader, False)
+        self._watch = Watch(self._process.pid, self._limits.memory_bytes)
+        self._watch.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watch.stop()
         self._end()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -202,6 +206,8 @@ class Sandbox:
             status = self._process.wait(min(left_s, 5.0))
         except subprocess.TimeoutExpired:
             return ConversionError(f"the child process closed its channel while {self._step}")
+        if self._watch.reason:
+            return ConversionError(f"{self._step} {self._watch.reason}, and was stopped")
         if status == -signal.SIGXCPU:
             return self._out_of_time()
         tail = self._log_tail()

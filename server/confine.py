@@ -4,7 +4,8 @@ standard library only.
 What is given up: memory, processor time and file sizes above the limits, core dumps, new privileges, and the
 network. The network goes twice: an empty network namespace (made with a user namespace, so that no privilege is
 needed and even root loses the right to raise its limits again), and a filter on system calls that refuses sockets;
-containers allow that where they forbid namespaces. On request also the starting of other processes.
+containers allow that where they forbid namespaces. So is leaving the group of processes, which is how its parent
+ends it with everything that it started; and on request the starting of others.
 
 What is *not* given up: reading and writing the user's files. A container or a virtual machine is the place for
 code from a stranger; the command says so.
@@ -98,13 +99,15 @@ class _Calls:
     audit: int
     socket: int
     clone: int
+    leaves: tuple[int, int]
+    """setpgid and setsid: who may not leave the group of processes can be ended with it."""
     starts: tuple[int, ...]
     """Those that do nothing but start a process: fork, vfork, execve, execveat."""
 
 
 _ARCHITECTURES: Mapping[str, _Calls] = {
-    "x86_64": _Calls(0xC000003E, 41, 56, (57, 58, 59, 322)),
-    "aarch64": _Calls(0xC00000B7, 198, 220, (221, 281)),
+    "x86_64": _Calls(0xC000003E, 41, 56, (109, 112), (57, 58, 59, 322)),
+    "aarch64": _Calls(0xC00000B7, 198, 220, (154, 157), (221, 281)),
 }
 _IO_URING_SETUP = 425
 _CLONE3 = 435
@@ -143,6 +146,8 @@ def _program(calls: _Calls, *, may_start_processes: bool) -> Sequence[_Step]:
         *_refused(calls.socket, errno.EACCES),
         *_refused(_IO_URING_SETUP, errno.ENOSYS),  # it can make sockets, too
     ]
+    for number in calls.leaves:
+        steps += _refused(number, errno.EPERM)
     if not may_start_processes:
         for number in calls.starts:
             steps += _refused(number, errno.EPERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -137,6 +138,38 @@ def use_threads(job: dict[str, Any], channel: Channel) -> None:
     for thread in threads:
         thread.join()
     channel.answer(len(done))
+
+
+def escape(job: dict[str, Any], channel: Channel) -> None:
+    """Tries to leave a process behind that its session's end does not reach."""
+    child = os.fork()
+    if child:
+        channel.answer("left")
+        time.sleep(60)
+    for leave in (os.setsid, lambda: os.setpgid(0, 0)):
+        with contextlib.suppress(OSError):
+            leave()
+    if not os.fork():
+        Path("escaped").write_text(str(os.getpid()))
+        time.sleep(60)
+    os._exit(0)
+
+
+def multiply(job: dict[str, Any], channel: Channel) -> None:
+    """A fork bomb that burns out, in case nobody stops it."""
+    for _ in range(12):
+        os.fork()
+    time.sleep(60)
+
+
+def hoard_together(job: dict[str, Any], channel: Channel) -> None:
+    """Each process stays below the limit."""
+    for _ in range(8):
+        if not os.fork():
+            content = bytearray(b"x" * job["bytes"])
+            time.sleep(60)
+            del content
+    time.sleep(60)
 
 
 def raise_limits(job: dict[str, Any], channel: Channel) -> None:

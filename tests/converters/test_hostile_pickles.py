@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def convert(folder: Path, payload: Any, *options: str) -> int:
     return main(["convert", str(folder / "model.pkl"), *arguments, *options])
 
 
+_FORKS = "import os, time\nfor _ in range(12): os.fork()\ntime.sleep(60)"
+"""Burns out by itself, in case nobody stops it."""
+
+
 @pytest.mark.parametrize(
     ("payload", "options", "says"),
     [
@@ -40,6 +45,22 @@ def convert(folder: Path, payload: Any, *options: str) -> int:
             Call(time.sleep, 60), ["--timeout", "15"], "unpickling the model .* longer than 15 s", id="sleep"
         ),
         pytest.param(Call(bytearray, 1 << 40), [], "needed more than 8 GiB of memory", id="memory"),
+        pytest.param(Call(bytearray, 100 << 30), [], "needed more than 8 GiB of memory", id="100 GB"),
+        pytest.param(
+            Call(exec, "while True: pass"),
+            ["--timeout", "12"],
+            "unpickling .* took longer than 12 s",
+            id="busy loop",
+        ),
+        pytest.param(
+            Call(exec, _FORKS), [], "unpickling .* started more than 64 processes, and was", id="fork bomb"
+        ),
+        pytest.param(
+            Call(socket.create_connection, ("127.0.0.1", 9), 5.0),
+            [],
+            "cannot be unpickled: PermissionError.*Permission denied",
+            id="socket",
+        ),
         pytest.param(Call(os.abort), [], "was ended by SIGABRT while unpickling the model", id="abort"),
         pytest.param(Call(print, "pwned"), [], "holds a NoneType, not a scikit-learn estimator", id="print"),
     ],

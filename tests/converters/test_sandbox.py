@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -169,6 +170,31 @@ def test_grandchildren_end_with_it(child: Make) -> None:
     while is_alive(grandchild) and time.monotonic() < give_up_s:
         pass
     assert not is_alive(grandchild)
+
+
+def test_nobody_escapes_the_end(child: Make, tmp_path: Path) -> None:
+    with child("escape") as sandbox:
+        sandbox.ask()
+        give_up_s = time.monotonic() + 5
+        while not (tmp_path / "escaped").exists() and time.monotonic() < give_up_s:
+            pass
+        escaped = int((tmp_path / "escaped").read_text())
+        assert is_alive(escaped)
+    give_up_s = time.monotonic() + 5
+    while is_alive(escaped) and time.monotonic() < give_up_s:
+        pass
+    assert not is_alive(escaped)
+
+
+def test_processes_are_counted(child: Make) -> None:
+    begun_s = time.monotonic()
+    assert "misbehaving started more than 64 processes, and was stopped" in ended_badly(child("multiply"))
+    assert time.monotonic() - begun_s < LIMITS.time_s / 2
+
+
+def test_memory_is_counted_together(child: Make) -> None:
+    message = ended_badly(child("hoard_together", bytes=GIB // 4))
+    assert re.search(r"misbehaving held more than 1 GiB of memory, in \d processes, and was stopped", message)
 
 
 def test_a_question_to_a_dead_child(child: Make) -> None:
