@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto
 
 from rapide.converters.errors import GateRefused
 from rapide.server.errors import BrokenVersion
-from rapide.server.model.graph_rules import GraphFigures, check_graph, is_outside, tensors_of
+from rapide.server.model.external_data import check_external_data
+from rapide.server.model.graph_rules import (
+    check_graph,
+    is_outside,
+    places_outside,
+    read_outline,
+    tensors_of,
+)
 from rapide.server.repository.shells import shell_of
 
 GATE = "graph"
@@ -25,8 +31,39 @@ MAX_MODEL_BYTES = 2**31 - 1
 _TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 
 
+def check_foreign(path: Path) -> None:
+    """Raises GateRefused for a file from elsewhere that nobody should open, not even to convert it: it breaks the
+    bounds, or its weights are not beside it."""
+    _check_file(path)
+    try:
+        outline = read_outline(path.read_bytes())
+        check_graph(outline)
+        check_external_data(list(places_outside(outline)), path.parent, None)
+    except BrokenVersion as error:
+        raise GateRefused(GATE, f"{path.name} may not be opened: {error.message}") from error
+
+
 def read_graph(path: Path) -> ModelProto:
     """The model at ``path``. Raises GateRefused, saying what is wrong, for one that may not be published."""
+    _check_file(path)
+    content = path.read_bytes()
+    _check_bounds(content)
+    model = onnx.load_model_from_string(content)
+    for tensor in tensors_of(cast("Any", model)):
+        if is_outside(tensor):
+            raise GateRefused(GATE, f"the weights {tensor.name!r} lie outside of the graph's file")
+    _check_standard(model)
+    return model
+
+
+def _check_bounds(content: bytes) -> None:
+    try:
+        check_graph(read_outline(content))
+    except BrokenVersion as error:
+        raise GateRefused(GATE, f"the graph may not be published: {error.message}") from error
+
+
+def _check_file(path: Path) -> None:
     size = path.stat().st_size
     if size > MAX_MODEL_BYTES:
         raise GateRefused(GATE, f"the graph has {size} bytes; the limit is {MAX_MODEL_BYTES}")
@@ -34,26 +71,6 @@ def read_graph(path: Path) -> ModelProto:
         shell = shell_of(file.read(16))
     if shell:
         raise GateRefused(GATE, f"the file is {shell}, no ONNX model")
-    try:
-        model = onnx.load_model(path, load_external_data=False)
-    except DecodeError as error:
-        raise GateRefused(GATE, "the graph cannot be read as ONNX") from error
-    check(model)
-    return model
-
-
-def check(model: Any) -> GraphFigures:
-    """What was counted in ``model``, a ModelProto. Raises GateRefused, with figure and limit, for what may not be
-    published."""
-    try:
-        figures = check_graph(model)
-    except BrokenVersion as error:
-        raise GateRefused(GATE, f"the graph may not be published: {error.message}") from error
-    for tensor in tensors_of(model):
-        if is_outside(tensor):
-            raise GateRefused(GATE, f"the weights {tensor.name!r} lie outside of the graph's file")
-    _check_standard(model)
-    return figures
 
 
 def _check_standard(model: ModelProto) -> None:

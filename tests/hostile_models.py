@@ -235,7 +235,7 @@ def _cyclic() -> onnx.ModelProto:
     )
 
 
-def _tree(true_ids: list[int], false_ids: list[int], feature: int = 0) -> onnx.ModelProto:
+def tree(true_ids: list[int], false_ids: list[int], feature: int = 0) -> onnx.ModelProto:
     count = len(true_ids)
     leaf = [i for i in range(count) if true_ids[i] == 0 and false_ids[i] == 0]
     node = helper.make_node(
@@ -404,15 +404,15 @@ IN_THE_RUNTIME: tuple[Attack, ...] = (
     Attack(
         "a tree whose branch leads to itself",
         "A node cannot point to itself",
-        _wrote(lambda: _tree([0, 0, 0], [1, 0, 0])),
+        _wrote(lambda: tree([0, 0, 0], [1, 0, 0])),
     ),
     Attack(
         "a tree with a cycle",
         "False node must always be the next node",
-        _wrote(lambda: _tree([1, 0, 0], [2, 2, 0])),
+        _wrote(lambda: tree([1, 0, 0], [2, 2, 0])),
     ),
     Attack(
-        "a tree that leads nowhere", "the runtime does not load it", _wrote(lambda: _tree([1000, 0, 0], [2, 0, 0]))
+        "a tree that leads nowhere", "the runtime does not load it", _wrote(lambda: tree([1000, 0, 0], [2, 0, 0]))
     ),
     Attack(
         "an unknown operator",

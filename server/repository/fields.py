@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ _MOST = 2**63 - 1
 """What protocols and file systems can carry."""
 
 
+_LARGEST = sys.float_info.max
+"""Integers of any length are JSON; comparing them with a float is exact, making a float of them fails."""
 _MAX_SIGNS = 2_000_000
 _SIGNS = (b"{", b"[", b",")
 """An empty object takes three bytes of text and sixty of memory: what is counted bounds what is made. Ten thousand
@@ -103,7 +106,7 @@ class Fields:
         value = self.raw.get(key)
         if value is None:
             return None
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float) or abs(value) > _LARGEST:  # NaN is refused when text is parsed
             raise self.wrong(key, "a finite number", value)
         return float(value)
 

@@ -11,8 +11,9 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from rapide.converters import graph_gate
 from rapide.converters.errors import GateRefused
-from rapide.converters.graph_gate import check, read_graph
+from rapide.converters.graph_gate import read_graph
 from rapide.server.model import graph_rules
+from rapide.server.model.graph_rules import check_graph
 
 
 def model(*nodes: onnx.NodeProto, initializers: tuple[TensorProto, ...] = ()) -> ModelProto:
@@ -89,14 +90,14 @@ def test_refused(tmp_path: Path, graph: ModelProto, message: str) -> None:
 
 def test_no_protobuf(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\xff" * 100)
-    with pytest.raises(GateRefused, match="cannot be read as ONNX"):
+    with pytest.raises(GateRefused, match="no ONNX model, or damaged"):
         read_graph(tmp_path / "model.onnx")
 
 
 def test_functions_are_counted_as_they_are_written_out(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(with_function().SerializeToString())
-    assert check(read_graph(path)).functions == 1
+    assert check_graph(read_graph(path)).functions == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from onnx import ModelProto
 
 from rapide.converters.channel import Channel
 from rapide.converters.errors import ConversionError
+from rapide.converters.graph_gate import check_foreign
 from rapide.converters.sources.contract import Original, TensorOriginal
 from rapide.converters.sources.onnx_file.zipmap import without_zipmaps
 from rapide.converters.sources.tensors.face import axes, name_batch, tensor_inputs
@@ -99,6 +100,7 @@ class OnnxModel:
 
 
 def _read(path: Path) -> ModelProto:
+    check_foreign(path)
     try:
         model = onnx.load_model(path)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:

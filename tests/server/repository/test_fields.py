@@ -68,3 +68,15 @@ def test_wrong_types_name_their_place(read: object, complaint: str) -> None:
     fields = Fields({"text": "hello", "integer": 3, "huge": 10**50 - 1, "true": True, "list": ["x", 2]}, "a")
     with pytest.raises(FieldError, match=complaint):
         read(fields)  # type: ignore[operator]  # a lambda of each row
+
+
+@pytest.mark.parametrize("digits", [309, 400, 4000])
+def test_an_integer_that_no_float_can_hold(digits: int) -> None:
+    """Found by fuzzing: JSON's integers have no end, and the supervisor reads manifests."""
+    with pytest.raises(FieldError, match="'x' must be a finite number"):
+        Fields({"x": 10**digits}).optional_number("x")
+
+
+def test_what_would_take_much_memory_is_refused_before_it_is_read() -> None:
+    with pytest.raises(FieldError, match="more than 2000000 brackets and commas"):
+        parse_object(b'{"x": [' + b"{}," * 1_000_001 + b"0]}")
