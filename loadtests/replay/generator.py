@@ -37,6 +37,9 @@ MOST_AT_ONCE = 64
 """Requests sent in one turn: when many are due, answers are read in between."""
 CHORES_EVERY_S = 0.1
 READ_BYTES = 262_144
+REHEARSALS, REHEARSE_AGAIN_S = 50, 0.1
+BUSY_CODES = frozenset({8, 14, 429, 503})
+"""RESOURCE_EXHAUSTED, UNAVAILABLE and what HTTP calls them: worth another try before a run begins."""
 RETRY_AFTER_S = 0.05
 """A broken connection is opened again so soon; after each failure twice as late, up to the next figure."""
 RETRY_AT_LEAST_EVERY_S = 1.0
@@ -102,7 +105,21 @@ class Refused(Exception):
     """The server does not answer a call of this run as it should; the message is its reason."""
 
 
-def _ask_and_wait(lane: _Lane, call: Any) -> None:
+def _rehearse(lane: _Lane, call: Any) -> None:
+    """Asks until the answer is good, for a server may still be busy with the end of an earlier run. Blocking."""
+    for attempt in range(REHEARSALS):
+        if attempt:
+            time.sleep(REHEARSE_AGAIN_S)
+        code = _ask_and_wait(lane, call)
+        if code not in BUSY_CODES:
+            break
+    if code != ANSWERED:
+        raise Refused(f"{code_name(code)}: {lane.connection.errors.get(code, '')}")
+    lane.connection.errors.clear()
+
+
+def _ask_and_wait(lane: _Lane, call: Any) -> int:
+    """The code of one answer."""
     ended: list[tuple[int, int]] = []
     lane.connection.ask(0, call)
     while not ended:
@@ -114,9 +131,7 @@ def _ask_and_wait(lane: _Lane, call: Any) -> None:
             ended = lane.connection.receive(data)
         except Broken as error:
             raise ConnectionError(str(error)) from None
-    code = ended[0][1]
-    if code != ANSWERED:
-        raise Refused(f"{code_name(code)}: {lane.connection.errors.get(code, '')}")
+    return ended[0][1]
 
 
 class Generator:
@@ -179,7 +194,7 @@ class Generator:
                 lane.connection = self._new_connection()
                 lane.sock = socket.create_connection(self._address, self._options.timeout_s)
                 self._lanes.append(lane)
-            _ask_and_wait(self._lanes[turn % wanted], rehearsal[turn % len(rehearsal)])
+            _rehearse(self._lanes[turn % wanted], rehearsal[turn % len(rehearsal)])
         for lane in self._lanes:
             self._adopt(lane, lane.sock)
             self._up(lane)

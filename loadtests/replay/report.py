@@ -15,8 +15,8 @@ from rapide.reports import plots
 from rapide.reports.page import Page
 from rapide.reports.series import Series, ranked
 
-MOST_SLICES = 240
-"""Of the time, in the plots over time."""
+LEAST_SLICES, MOST_SLICES, REQUESTS_PER_SLICE = 10, 240, 50
+"""Of the time, in the plots over time: not so many that a percentile of one says nothing."""
 
 
 def ms(seconds: float) -> str:
@@ -171,18 +171,19 @@ def _over_time(made: Page, found: ReplayResult) -> None:
     if good.sum() < 2:
         return
     made.heading("Over time")
-    edges_s = np.linspace(0.0, max(1e-3, float(found.intended_s[-1])), min(MOST_SLICES, len(found.codes)) + 1)
+    slices = min(MOST_SLICES, max(LEAST_SLICES, len(found.codes) // REQUESTS_PER_SLICE))
+    edges_s = np.linspace(0.0, max(1e-3, float(found.intended_s[-1])), slices + 1)
     width_s = edges_s[1]
     asked, _ = np.histogram(found.intended_s, edges_s)
     made.plot(
         plots.lines([Series("requests", edges_s[:-1], asked / width_s, "step")], x="seconds", y="per second"),
         "When requests were due.",
     )
-    slices = np.minimum((found.intended_s[good] / width_s).astype(np.int64), len(edges_s) - 2)
+    slice_of = np.minimum((found.intended_s[good] / width_s).astype(np.int64), slices - 1)
     latency_ms = found.latency_s[good] * 1e3
-    middle, top = [np.full(len(edges_s) - 1, np.nan) for _ in range(2)]
-    for place in np.unique(slices):
-        middle[place], top[place] = np.percentile(latency_ms[slices == place], [50, 99])
+    middle, top = [np.full(slices, np.nan) for _ in range(2)]
+    for place in np.unique(slice_of):
+        middle[place], top[place] = np.percentile(latency_ms[slice_of == place], [50, 99])
     there = np.isfinite(middle)
     made.plot(
         plots.lines(

@@ -27,6 +27,7 @@ class Behaviour:
     dies_at_s: float = float("inf")
     """After the first inference: every connection is closed, and nobody listens any more."""
     refuse_every: int = 0
+    busy_until_s: float = 0.0
     began_s: float = 0.0
     answers: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,13 +73,15 @@ class _Server:
         if elapsed_s >= self.behaviour.dies_at_s:
             self.vanish()
             raise OSError
+        if elapsed_s < self.behaviour.busy_until_s:
+            return _response(503, '{"error": "still busy"}')
         start_s, end_s = self.behaviour.stall
         if start_s <= elapsed_s < end_s:
             time.sleep(end_s - elapsed_s)
         with self.behaviour.lock:
             self.behaviour.answers += 1
             number = self.behaviour.answers
-        # The first of all is the rehearsal.
+        # The first of all are the rehearsal.
         if self.behaviour.refuse_every and number > 8 and number % self.behaviour.refuse_every == 0:
             return _response(429, '{"error": "the queue is full"}')
         return _response(200, '{"outputs": []}')

@@ -171,6 +171,13 @@ def test_refusals_are_failures_and_the_first_reason_is_kept() -> None:
     assert found.errors == {429: '{"error": "the queue is full"}'}
 
 
+def test_a_server_that_is_still_busy_is_waited_for() -> None:
+    with stalling(Behaviour(busy_until_s=0.5)) as url:
+        found = replay(plan(url, "m", steady(100, 0.2), protocol="json"))
+    assert found.counts() == {"OK": 20}
+    assert not found.errors
+
+
 def test_what_is_not_answered_in_time_is_given_up() -> None:
     with stalling(Behaviour(stall=(0.2, 3.0))) as url:
         found = replay(plan(url, "m", steady(50, 1.0), protocol="json", timeout_s=0.3))
