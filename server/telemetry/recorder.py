@@ -6,6 +6,7 @@ moves a cursor; ``version_block`` explains the rest.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -39,6 +40,8 @@ from rapide.server.telemetry.version_block import (
 )
 from rapide.server.telemetry.vocabulary import CODES, ENCODINGS, OTHER, PROTOCOLS, STATES, index_of
 from rapide.server.tensors import Array
+
+_log = logging.getLogger(__name__)
 
 _RECENT_MASK: Final = RECENT - 1
 _RING_MASK: Final = RING - 1
@@ -141,7 +144,7 @@ class Recorder:
         self._finished = _ring(memory, "finished")
         self._batches = _ring(memory, "batches")
         self._pack_finished = struct.Struct("<dddQII").pack_into
-        self._pack_batch = struct.Struct("<ddddIIQ").pack_into
+        self._pack_batch = struct.Struct("<ddddIII").pack_into
         tallies = _ring(memory, "tallies")
         self._looked = _tally(tallies, "looked", 2)
         self._output_s = _tally(tallies, "output_s", TALLIES["output_s"].shape[0])
@@ -194,7 +197,14 @@ class Recorder:
         self._axes = [(row, axis.tensor, axis.place) for row, axis in enumerate(axes)]
 
     def look(self, arrays: Sequence[Array]) -> None:
-        """Of a request that came while ``looks`` is true: its inputs, in the signature's order."""
+        """Of a request that came while ``looks`` is true: its inputs, in the signature's order. Never raises."""
+        try:
+            self._look(arrays)
+        except Exception:  # noqa: BLE001 - telemetry must not cost an answer
+            self.looks = False
+            _log.exception("looking at inputs of %s version %s failed", self.model, self.version)
+
+    def _look(self, arrays: Sequence[Array]) -> None:
         looked = self._looked
         looked[0] += 1
         if self._repeats.has(arrays):

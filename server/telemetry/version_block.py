@@ -110,7 +110,7 @@ BATCH_ENTRY: Final = np.dtype(
         ("queue_s", "<f8"),
         ("requests", "<u4"),
         ("rows", "<u4"),
-        ("reason", "<u8"),
+        ("reason", "<u4"),
     ]
 )
 

@@ -59,13 +59,15 @@ def test_a_server_that_adapts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     flags = ("--tuning", str(tmp_path / "tuning"), "--adapt", "--adapt-every-s", "2", "--workers", "1")
     with running(tmp_path / "models", *flags) as server:
         is_over = threading.Event()
-        asking = threading.Thread(target=keep_asking, args=(server, is_over))
-        asking.start()
+        asking = [threading.Thread(target=keep_asking, args=(server, is_over)) for _ in range(3)]
+        for one in asking:
+            one.start()
         try:
             eventually(lambda: "max_batch_rows 64 " in server.errors, "the batch cap has moved")
         finally:
             is_over.set()
-            asking.join()
+            for one in asking:
+                one.join()
         host, port = server.http_address
         capsys.readouterr()
         main(["profile", "diff", str(tmp_path / "tuned.json"), f"http://{host}:{port}", "--json"])

@@ -96,6 +96,14 @@ def test_the_recorder_counts_what_it_looks_at(tmp_path: Path) -> None:
     assert looked.sums == {"ids[1]": 3 * 100_076}
 
 
+def test_what_cannot_be_looked_at_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    source = telemetry()
+    recorder = source.recorder("cars", "2")
+    recorder.look([np.array([[[1]], [["no", "bytes"]]], dtype=object)])
+    assert "looking at inputs of cars version 2 failed" in caplog.text
+    assert not recorder.looks
+
+
 def test_another_model_under_the_same_name_starts_its_sizes_anew() -> None:
     source = telemetry()
     recorder = source.recorder("cars", "2")

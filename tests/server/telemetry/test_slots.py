@@ -21,6 +21,7 @@ from rapide.server.telemetry.slots import (
     places,
     read_header,
 )
+from rapide.server.telemetry.version_block import BLOCK
 
 
 def opened(path: Path | None, slot: int = 0) -> SlotFile:
@@ -165,3 +166,8 @@ def test_a_full_disk_is_an_error_before_anything_is_mapped(tmp_path: Path) -> No
     with pytest.raises(OSError, match=r"too large|No space"):
         file.body(VERSION, ("m", "2"), SEGMENT_BYTES // 2)
     assert file.body(COUNTER, ("still works",), 8)[0] == 0
+
+
+def test_three_versions_fit_a_segment() -> None:
+    """What a version more costs in memory, in every worker."""
+    assert HEADER_BYTES + 3 * (BLOCK.itemsize + 1024) <= SEGMENT_BYTES
