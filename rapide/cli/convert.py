@@ -37,7 +37,7 @@ examples:
 Pickles (.joblib, .pkl, .pt) run code that is stored in them when they are opened. That happens in a process of its
 own with limits of memory and time and without network, but with your files; do not convert what you would not run.
 
-exit codes: 0 published · 1 an error · 2 wrong usage · 3 refused, since the graph does not answer like the original
+exit codes: 0 published · 1 an error · 2 wrong usage · 3 refused by a gate: see docs/guides/convert.md
 """
 REFUSED = 3
 """The exit code for a model that a gate refused."""

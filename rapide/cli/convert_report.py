@@ -54,6 +54,7 @@ def print_published(published: Published, options: ConvertOptions) -> None:
         ("quality", _quality(manifest.quality)),
         ("bar", _bar(examination["quality_gate"])),
         ("speed", _speed(examination["latency_us"])),
+        ("trial", _trial(manifest.gates["trial"])),
         ("took", f"{published.elapsed_s:.1f} s"),
     ]
     for name, text in lines:
@@ -135,6 +136,10 @@ def _bar(gate: Mapping[str, Any] | None) -> str:
     parts = [] if gate["baseline"] is None else [f"baseline {gate['baseline']:.4g} ({gate['rule']})"]
     parts += [] if gate["hurdle"] is None else [f"hurdle {gate['hurdle']:.4g}"]
     return f"{gate['metric']} {gate['figure']:.4g} passes {', '.join(parts)}"
+
+
+def _trial(trial: Mapping[str, Any]) -> str:
+    return f"loaded and answered in {trial['seconds']:.2f} s with {size_text(trial['peak_bytes'])} of memory"
 
 
 def _speed(latency_us: Mapping[str, float]) -> str:
