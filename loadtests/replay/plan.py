@@ -62,6 +62,8 @@ class ReplayPlan:
     much before a request is due and watch the clock. ``skip_idle_s``: longer pauses of all models together are cut
     to this; 0 keeps them. ``rows_from``: by model, recorded rows (golden.npz) to send. ``examples_url``: the
     administrative port of a rapide server, whose example row is sent of models that have no recorded rows.
+    ``part``: (1, 2) and (2, 2) are what two hosts send of the whole, in turn. ``start_at_s``: epoch seconds; 0 is
+    at once.
     """
 
     url: str
@@ -75,6 +77,8 @@ class ReplayPlan:
     skip_idle_s: float = 0.0
     rows_from: Mapping[str, Path] = field(default_factory=dict)
     examples_url: str = ""
+    part: tuple[int, int] = (1, 1)
+    start_at_s: float = 0.0
 
     @property
     def encoding(self) -> str:
@@ -106,6 +110,9 @@ class ReplayPlan:
         _ = self.address
         if not any(each.arrivals.count for each in self.requests):
             raise ReplayError("there is no request to replay.", "The profile holds no arrivals of these models.")
+        number, of = self.part
+        if not 1 <= number <= of:
+            raise ReplayError(f"there is no part {number} of {of}.", "Write 1/2 on one host and 2/2 on the other.")
         for name, value in (("speed", self.speed), ("processes", self.processes), ("timeout_s", self.timeout_s)):
             if value <= 0:
                 raise ReplayError(f"{name} must be above 0, not {value:g}.")

@@ -158,6 +158,30 @@ class ReplayResult:
             self.skipped_s,
         )
 
+    @classmethod
+    def merged(cls, parts: Sequence[ReplayResult]) -> ReplayResult:
+        """One replay that several hosts shared, each with its part: as if one had sent everything."""
+        names = list(dict.fromkeys(name for part in parts for name in part.names))
+        order = np.argsort(np.concatenate([part.intended_s for part in parts]), kind="stable")
+
+        def joined(field_: str) -> Any:
+            return np.concatenate([getattr(part, field_) for part in parts])[order]
+
+        models = [np.array([names.index(name) for name in part.names])[part.models] for part in parts]
+        return cls(
+            joined("intended_s"),
+            joined("latency_s"),
+            joined("lateness_s"),
+            joined("codes"),
+            joined("rows"),
+            np.concatenate(models)[order],
+            names,
+            [share for part in parts for share in part.busy],
+            {code: text for part in reversed(parts) for code, text in part.errors.items()},
+            ", ".join(dict.fromkeys(part.stopped for part in parts if part.stopped)),
+            max(part.skipped_s for part in parts),
+        )
+
     def _judged_s(self) -> Floats:
         """The latencies of what was sent; infinite where there was no good answer."""
         sent = self.codes != NOT_SENT

@@ -58,7 +58,10 @@ def replay(plan: ReplayPlan, on_progress: OnProgress | None = None) -> ReplayRes
     measured.
     """
     plan.check()
-    all_due = schedule(plan.requests, speed=plan.speed, skip_idle_s=plan.skip_idle_s)
+    whole = schedule(plan.requests, speed=plan.speed, skip_idle_s=plan.skip_idle_s)
+    all_due = whole.part(plan.part[0] - 1, plan.part[1])
+    if not all_due.count:
+        raise ReplayError(f"part {plan.part[0]} of {plan.part[1]} of {whole.count} requests is empty.")
     is_grpc = plan.encoding == "grpc"
     shipment = Shipment(
         address=plan.address,
@@ -71,13 +74,15 @@ def replay(plan: ReplayPlan, on_progress: OnProgress | None = None) -> ReplayRes
         most_connections=plan.connections or (GRPC_CONNECTIONS if is_grpc else MOST_HTTP_CONNECTIONS),
         timeout_s=plan.timeout_s,
         spin_s=plan.spin_us * 1e-6,
+        start_at_s=plan.start_at_s,
     )
     return send(shipment, on_progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """Requests that are ready to be sent. ``names``: of the models that the schedule numbers."""
+    """Requests that are ready to be sent. ``names``: of the models that the schedule numbers. ``start_at_s``: the
+    schedule's zero in epoch seconds; 0 is at once."""
 
     address: tuple[str, int]
     encoding: str
@@ -89,6 +94,7 @@ class Shipment:
     most_connections: int
     timeout_s: float
     spin_s: float
+    start_at_s: float = 0.0
 
 
 def send(shipment: Shipment, on_progress: OnProgress | None = None) -> ReplayResult:
@@ -98,11 +104,24 @@ def send(shipment: Shipment, on_progress: OnProgress | None = None) -> ReplayRes
         senders = [stack.enter_context(_Sender(shipment, number, processes)) for number in range(processes)]
         for sender in senders:
             sender.wait_until_ready()
-        start_s = time.monotonic() + STARTS_IN_S
+        start_s = time.monotonic() + _wait_s(shipment)
         for sender in senders:
             sender.start(start_s)
         stopped = _watch(senders, shipment.schedule, start_s, on_progress)
         return _gather(shipment, senders, stopped)
+
+
+def _wait_s(shipment: Shipment) -> float:
+    """From now to the start. Raises ReplayError where that instant has passed."""
+    if not shipment.start_at_s:
+        return STARTS_IN_S
+    left_s = shipment.start_at_s - time.time()
+    if left_s < 0:
+        raise ReplayError(
+            f"it was ready {-left_s:.1f} s after the instant at which it was to start.",
+            "Start it earlier, or choose a later instant: processes and requests are made first.",
+        )
+    return left_s
 
 
 class _Sender:

@@ -33,9 +33,9 @@ class Schedule:
         return float(self.due_s[-1]) if self.count else 0.0
 
     def part(self, number: int, of: int) -> Schedule:
-        """Every ``of``-th request, from ``number`` on: what one of ``of`` processes sends."""
+        """Every ``of``-th request, from ``number`` on: what one of ``of`` processes (or hosts) sends."""
         share = slice(number, None, of)
-        return Schedule(self.due_s[share], self.models[share], self.rows[share], self.seeds[share])
+        return Schedule(self.due_s[share], self.models[share], self.rows[share], self.seeds[share], self.skipped_s)
 
 
 def schedule(requests: Sequence[ModelArrivals], *, speed: float = 1.0, skip_idle_s: float = 0.0) -> Schedule:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ examples:
   rapide replay profile.json grpc://localhost:8001 --twin --duration 60 --rate 5000 --processes 2
   rapide replay flood.json grpc://localhost:8001 --skip-idle 1           five quiet days pass in minutes
   rapide replay profile.json grpc://localhost:8001 --save new.npz --against old.npz
+  rapide replay profile.json grpc://server:8001 --part 1/2 --start-at 12:00:00 --save a.npz     on one host
+  rapide replay profile.json grpc://server:8001 --part 2/2 --start-at 12:00:00 --save b.npz     on another
+  rapide replay merge a.npz b.npz --slo 'p99<5ms'                                               then
 """
 MISSED, INTERRUPTED = 1, 130
 
@@ -43,8 +47,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("profile", help="what `rapide profile --save` wrote")
-    parser.add_argument("url", help="the server: grpc://host:8001 or http://host:8000")
+    parser.add_argument("profile", metavar="PROFILE|merge", help="what `rapide profile --save` wrote")
+    parser.add_argument(
+        "targets", nargs="+", metavar="URL|FILE", help="the server: grpc://host:8001 or http://host:8000; for "
+        "merge, the saved parts of several hosts"
+    )  # fmt: skip
     _what(parser.add_argument_group("what is sent"))
     _how(parser.add_argument_group("how"))
     _results(parser.add_argument_group("what comes of it"))
@@ -99,6 +106,12 @@ def _how(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="in all (default: 16 for gRPC, as many as needed for HTTP)",
     )
+    group.add_argument(
+        "--part", default="1/1", metavar="K/N", help="of N hosts that share a replay, this is the K-th"
+    )
+    group.add_argument(
+        "--start-at", default="", metavar="TIME", help="UTC, such as 12:00:00 or 2026-11-25T12:00:00Z"
+    )
     group.add_argument("--timeout", type=float, default=10.0, metavar="S", help="give up after (default: 10)")
     group.add_argument(
         "--spin",
@@ -126,15 +139,11 @@ def run(args: argparse.Namespace) -> int:
     from rapide.loadtests.replay import report  # noqa: PLC0415
     from rapide.loadtests.replay.compare import compare  # noqa: PLC0415
     from rapide.loadtests.replay.plan import ReplayError  # noqa: PLC0415
-    from rapide.loadtests.replay.run import replay  # noqa: PLC0415
-    from rapide.profiles.document import Profile  # noqa: PLC0415
 
     objectives = _objectives(args.slo)
     try:
-        plan = _plan(args, Profile.load(args.profile))
         before = _saved(args.against)
-        with _progress(quiet=args.json) as on_progress:
-            found = replay(plan, on_progress)
+        found, facts = _merged(args) if args.profile == "merge" else _replayed(args)
         compared = None if before is None else compare(before, found)
     except ReplayError as error:
         raise RapideError(error.message, hint=error.hint) from None
@@ -142,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     if args.save:
         found.save(Path(args.save))
     if args.html:
-        report.page(found, _facts(args, plan), verdicts, compared).save(args.html)
+        report.page(found, facts, verdicts, compared).save(args.html)
     if args.json:
         print(json.dumps(report.to_json(found, verdicts, compared), ensure_ascii=False))
     else:
@@ -153,12 +162,55 @@ def run(args: argparse.Namespace) -> int:
     return 0 if holds else MISSED
 
 
+def _replayed(args: argparse.Namespace) -> tuple[ReplayResult, Mapping[str, str]]:
+    """What a replay found, and how it was run."""
+    from rapide.loadtests.replay.run import replay  # noqa: PLC0415
+    from rapide.profiles.document import Profile  # noqa: PLC0415
+
+    if len(args.targets) != 1:
+        raise InvalidRequest(f"expected one server, got {len(args.targets)}: {', '.join(args.targets)}.")
+    plan = _plan(args, Profile.load(args.profile))
+    with _progress(quiet=args.json) as on_progress:
+        return replay(plan, on_progress), _facts(args, plan)
+
+
+def _merged(args: argparse.Namespace) -> tuple[ReplayResult, Mapping[str, str]]:
+    """The saved parts of several hosts."""
+    from rapide.loadtests.replay.result import ReplayResult  # noqa: PLC0415
+
+    try:
+        parts = [ReplayResult.load(Path(path)) for path in args.targets]
+    except ValueError as error:
+        raise InvalidRequest(f"merge: {error}.", hint="Keep each host's part with --save FILE.") from None
+    return ReplayResult.merged(parts), {"merged from": ", ".join(args.targets)}
+
+
+def _part(text: str) -> tuple[int, int]:
+    try:
+        number, of = text.split("/")
+        return int(number), int(of)
+    except ValueError:
+        raise InvalidRequest(f"--part: {text!r} is no part.", hint="Write 1/2 or 2/2.") from None
+
+
+def _start_at_s(text: str) -> float:
+    """Epoch seconds; a time without a date is today's."""
+    if not text:
+        return 0.0
+    try:
+        now = datetime.now(UTC)
+        given = datetime.fromisoformat(text if "-" in text else f"{now:%Y-%m-%d}T{text}")
+    except ValueError:
+        raise InvalidRequest(f"--start-at: {text!r} is no time.", hint="Write 12:00:00, in UTC.") from None
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+
+
 def _plan(args: argparse.Namespace, profile: Profile) -> ReplayPlan:
     from rapide.loadtests.replay.plan import ReplayPlan  # noqa: PLC0415
     from rapide.loadtests.replay.source import encoding_of  # noqa: PLC0415
 
     requests = _requests(args, profile)
-    url = args.url if "://" in args.url else f"http://{args.url}"
+    url = args.targets[0] if "://" in args.targets[0] else f"http://{args.targets[0]}"
     protocol = args.protocol or (encoding_of(profile) if url.startswith("http:") else "")
     return ReplayPlan(
         url=url,
@@ -172,6 +224,8 @@ def _plan(args: argparse.Namespace, profile: Profile) -> ReplayPlan:
         skip_idle_s=args.skip_idle,
         rows_from=_rows_from(args.rows_from, [each.model for each in requests]),
         examples_url=args.examples,
+        part=_part(args.part),
+        start_at_s=_start_at_s(args.start_at),
     )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,25 @@ def test_a_profile_is_replayed_judged_reported_and_compared(server: Served, prof
     assert document["objectives"][0]["holds"] is False
 
 
+def test_two_hosts_share_a_replay(server: Served, profile: Path, tmp_path: Path) -> None:
+    start_at = datetime.now(UTC) + timedelta(seconds=6)
+    command = [sys.executable, "-m", "rapide", "replay", str(profile), f"grpc://{server.grpc}"]
+    parts = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    hosts = [
+        subprocess.Popen(
+            [*command, "--part", f"{number}/2", "--start-at", f"{start_at:%H:%M:%S.%f}", "--save", str(part)]
+        )
+        for number, part in enumerate(parts, start=1)
+    ]
+    assert [host.wait(30) for host in hosts] == [0, 0]
+    whole = rapide("merge", *parts, "--json", "--slo", "requests>190")
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    document = json.loads(whole.stdout)
+    assert document["answered"] == document["requests"]
+    assert document["duration_s"] == pytest.approx(2.0, abs=0.2)
+    assert len(document["generator_busy"]) == 2
+
+
 @pytest.mark.parametrize("protocol", ["json", "binary"])
 def test_a_twin_over_http(server: Served, profile: Path, protocol: str) -> None:
     said = rapide(
@@ -73,6 +93,11 @@ def test_a_twin_over_http(server: Served, profile: Path, protocol: str) -> None:
         (["--against", "/nowhere.npz"], "/nowhere.npz"),
         (["--rows-from", "other=rows.npz"], "'other' is not replayed"),
         (["--rows-from", "/nowhere.npz"], "no request can be made for 'linear'"),
+        (["--part", "3/2"], "there is no part 3 of 2"),
+        (["--part", "half"], "--part: 'half' is no part"),
+        (["--start-at", "noon"], "--start-at: 'noon' is no time"),
+        (["--start-at", "2020-01-01T00:00:00Z"], "after the instant at which it was to start"),
+        (["grpc://other:8001"], "expected one server, got 2"),
         (["--processes", "0"], "processes must be above 0"),
     ],
 )

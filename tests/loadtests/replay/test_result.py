@@ -81,6 +81,16 @@ def test_one_models_part() -> None:
     assert found.of_model("b").latency_s.tolist() == [0.2]
 
 
+def test_parts_of_several_hosts_are_one_replay() -> None:
+    first = result([0.1, 0.3], models=[0, 1], names=("a", "b"), busy=[0.2], errors={8: "full"})
+    second = result([0.2, 0.4, 0.6], [0, 8, 0], names=("b",), busy=[0.5], stopped="interrupted", rate_per_s=75)
+    whole = ReplayResult.merged([first, second])
+    assert whole.latency_s.tolist() == [0.1, 0.2, 0.3, 0.4, 0.6]
+    assert [whole.names[model] for model in whole.models] == ["a", "b", "b", "b", "b"]
+    assert (whole.answered, whole.busy, whole.stopped) == (4, [0.2, 0.5], "interrupted")
+    assert whole.errors == {8: "full"}
+
+
 def test_a_saved_result_reads_back_as_it_was(tmp_path: Path) -> None:
     found = result(HUNDRED, errors={LOST: "gone"}, stopped="interrupted", skipped_s=3.0)
     found.save(tmp_path / "a.npz")
