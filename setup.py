@@ -35,7 +35,6 @@ HOT = (
     "server/outputs.py",
     "server/protocols/by_version.py",
     "server/protocols/callers.py",
-    "server/protocols/grpc_lane/framing.py",
     "server/protocols/grpc_lane/head.py",
     "server/protocols/grpc_lane/hot.py",
     "server/protocols/grpc_lane/line.py",
