@@ -55,6 +55,7 @@ HOT = (
     "server/protocols/http_lane/known_heads.py",
     "server/protocols/http_lane/line.py",
     "server/protocols/http_lane/wire.py",
+    "server/protocols/json_outputs.py",
     "server/protocols/raw_outputs.py",
     "server/runs.py",
     "server/service.py",

@@ -47,9 +47,14 @@ class AnsweredBy:
     version: str
     label: str
     digest: str
-    headers: tuple[tuple[str, str], ...] = field(init=False)
+    headers: tuple[tuple[str, str], ...] = field(init=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        return self._hash  # it is looked up for every answer
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.model, self.version, self.label, self.digest)))
         object.__setattr__(
             self,
             "headers",

@@ -41,15 +41,21 @@ def first_not_of(values: Sequence[Any], types: frozenset[type], expected: str) -
 
 
 _FLOAT_TYPES: frozenset[type] = frozenset({float, int, type(None)})
+_ONLY_FLOATS = {float}
 _INTEGER_TYPES = frozenset({int})
 _BOOLEAN_TYPES = frozenset({bool})
 _TEXT_TYPES = frozenset({str, bytes})
 
 
 def _floats(values: Sequence[Any], datatype: DataType) -> Array:
-    if not set(map(type, values)) <= _FLOAT_TYPES:
-        raise first_not_of(values, _FLOAT_TYPES, "a number")
+    types = set(map(type, values))
     dtype = NUMPY_DTYPES[datatype]
+    if types == _ONLY_FLOATS and len(values) <= _FEW and datatype is DataType.FP32:
+        # A row or two: what numpy costs a call is more than what Python costs an element.
+        if min(values) >= -_SAFE_FP32 and max(values) <= _SAFE_FP32:
+            return np.array(values, dtype)
+    elif not types <= _FLOAT_TYPES:
+        raise first_not_of(values, _FLOAT_TYPES, "a number")
     try:
         wide = np.array(values, dtype=np.float64)
     except OverflowError:  # an integer of more than 1,024 bits, which only the lenient JSON parser lets through
@@ -76,6 +82,8 @@ _LARGEST = {
 }
 _SAFE = {DataType.FP16: 65504.0, DataType.BF16: 3.3e38, DataType.FP32: 3.4e38}
 """Magnitudes that cannot overflow, however they are rounded."""
+_SAFE_FP32 = _SAFE[DataType.FP32]
+_FEW = 64
 
 
 def _integers(values: Sequence[Any], datatype: DataType) -> Array:

@@ -174,22 +174,22 @@ class JsonAnswerTemplate:
         self.has_binary = any(reply.is_binary(name) for name, _, _ in outputs)
         self._texts: dict[int, list[bytes]] = {}
 
-    def encode(self, rows: int, outputs: Sequence[Array], raw: Sequence[bytes]) -> tuple[bytes, int | None]:
+    def encode(self, rows: int, data: Sequence[bytes], raw: Sequence[bytes]) -> tuple[bytes, int | None]:
         """The body, and the length of its JSON where a binary part follows (as ``oip_json.encode_response``).
 
-        ``outputs`` are the arrays of those in JSON, in order; ``raw`` the bytes of the others.
+        ``data``: the elements of the outputs in JSON, in order, each a list in JSON; ``raw``: the others' bytes.
         """
         texts = self._texts.get(rows)
         if texts is None:
             if len(self._texts) >= 1024:
                 self._texts.clear()
             texts = self._texts[rows] = self._describe(rows)
-        if not outputs:
+        if not data:
             text = texts[0]
             return b"".join((text, *raw)), len(text)
         parts = [texts[0]]
-        for place, array in enumerate(outputs):
-            parts.append(dump(array.reshape(-1)))
+        for place, listed in enumerate(data):
+            parts.append(listed)
             parts.append(texts[place + 1])
         text = b"".join(parts)
         if not self.has_binary:

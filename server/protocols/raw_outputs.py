@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from rapide.server.errors import Internal
 from rapide.server.runs import Answer, Run
 from rapide.server.signature import TensorSpec
 from rapide.server.tensors import NUMPY_DTYPES, Array
+
+Form = tuple[np.dtype[Any], tuple[int, ...]]
+"""The datatype of an output, and the shape of a row."""
+
+
+def form_of(spec: TensorSpec) -> Form:
+    return NUMPY_DTYPES[spec.datatype], spec.shape[1:]
+
+
+def checked_output(run: Run, index: int, form: Form) -> Array:
+    """Output ``index`` of ``run``. Raises Internal where the model did not keep to its signature."""
+    array: Array = run.outputs[index]
+    dtype, row_shape = form
+    if array.dtype != dtype or array.shape != (run.rows, *row_shape):
+        raise Internal(
+            f"output {index} is {array.dtype} {list(array.shape)}; "
+            f"its signature says {dtype} {[run.rows, *row_shape]}"
+        )
+    return array
 
 
 class RawOutputs:
@@ -18,7 +40,7 @@ class RawOutputs:
     def __init__(self, specs: Sequence[TensorSpec], indexes: Sequence[int]) -> None:
         """``indexes``: which of the model's outputs ``specs`` are."""
         self._indexes = tuple(indexes)
-        self._shapes = [(NUMPY_DTYPES[spec.datatype], spec.shape[1:]) for spec in specs]
+        self._shapes = [form_of(spec) for spec in specs]
         self._run: Run | None = None
         self._raw: list[tuple[bytes, int]] = []
 
@@ -38,12 +60,5 @@ class RawOutputs:
         return [octets[start * row_bytes : stop * row_bytes] for octets, row_bytes in self._raw]
 
     def _octets(self, run: Run, index: int, place: int) -> tuple[bytes, int]:
-        array: Array = run.outputs[index]
-        dtype, row_shape = self._shapes[place]
-        if array.dtype != dtype or array.shape != (run.rows, *row_shape):
-            raise Internal(
-                f"output {index} is {array.dtype} {list(array.shape)}; "
-                f"its signature says {dtype} {[run.rows, *row_shape]}"
-            )
-        octets = array.tobytes()
+        octets = checked_output(run, index, self._shapes[place]).tobytes()
         return octets, len(octets) // run.rows if run.rows else 0

@@ -25,6 +25,7 @@ from rapide.server.protocols.callers import read_timeout
 from rapide.server.protocols.http_call import BINARY, HttpReply
 from rapide.server.protocols.http_door import CANCELLED, refusal
 from rapide.server.protocols.http_lane.exchange import Exchange
+from rapide.server.protocols.json_outputs import JsonOutputs
 from rapide.server.protocols.raw_outputs import RawOutputs
 from rapide.server.protocols.status import OK, refused, status_of
 from rapide.server.protocols.usual import usual_outputs
@@ -61,9 +62,10 @@ class _Plan:
         self.version = version
         self._finite = [index for index, spec in enumerate(signature.inputs) if spec.finite]
         self._packs = template.is_packed and not self._finite and packs(signature)
-        self._json = [index for index, spec in specs if not reply.is_binary(spec.name)]
+        texts = [(index, spec) for index, spec in specs if not reply.is_binary(spec.name)]
+        self._json = JsonOutputs([spec for _, spec in texts], [index for index, _ in texts])
         raw = [(index, spec) for index, spec in specs if reply.is_binary(spec.name)]
-        self._raw = RawOutputs([spec for _, spec in raw], [index for index, _ in raw])
+        self._raw = RawOutputs([spec for _, spec in raw], [index for index, _ in raw]) if raw else None
         self._answer = JsonAnswerTemplate(
             version.model.name,
             version.model.version,
@@ -84,9 +86,8 @@ class _Plan:
 
     def reply(self, answer: Answer) -> HttpReply:
         """The answer of one request. Raises Internal where the model did not keep to its signature."""
-        start, stop, run = answer.start, answer.stop, answer.run
-        outputs = [run.outputs[index][start:stop] for index in self._json]
-        body, json_bytes = self._answer.encode(stop - start, outputs, self._raw.of(answer))
+        raw = self._raw.of(answer) if self._raw is not None else ()
+        body, json_bytes = self._answer.encode(answer.stop - answer.start, self._json.of(answer), raw)
         if json_bytes is None:
             return HttpReply(body)
         return HttpReply(body, 200, BINARY, ((HEADER_LENGTH, str(json_bytes)),))
