@@ -16,7 +16,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"demo", "rapide", "tests"}
-COMES_WITH = {"gevent": "locust", "joblib": "scikit-learn", "scipy": "scikit-learn", "yaml": "mlflow-skinny"}
+COMES_WITH = {
+    "gevent": "locust",
+    "joblib": "scikit-learn",
+    "mlflow": "mlflow-skinny",
+    "scipy": "scikit-learn",
+    "yaml": "mlflow-skinny",
+}
 """What a declared dependency cannot be without."""
 BY_HAND = {"atheris"}
 """Tools of what nobody runs but by hand."""

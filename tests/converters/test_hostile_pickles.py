@@ -33,7 +33,7 @@ def convert(folder: Path, payload: Any, *options: str) -> int:
     return main(["convert", str(folder / "model.pkl"), *arguments, *options])
 
 
-_FORKS = "import os, time\nfor _ in range(12): os.fork()\ntime.sleep(60)"
+_FORKS = "import os, time\nfor _ in range(9): os.fork()\ntime.sleep(60)"
 """Burns out by itself, in case nobody stops it."""
 
 
