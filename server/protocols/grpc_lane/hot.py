@@ -19,7 +19,7 @@ from rapide.server.catalogue import LoadedVersion
 from rapide.server.codecs import oip_protobuf
 from rapide.server.codecs.infer_template import AnswerTemplate, InferTemplate, learn
 from rapide.server.context import AnsweredBy, CallContext
-from rapide.server.errors import RapideError
+from rapide.server.errors import QueueFull, RapideError
 from rapide.server.merging import Inputs, PackedRows, packs
 from rapide.server.protocols.by_version import ByVersion
 from rapide.server.protocols.callers import REQUEST_ID, Ids, begin_call
@@ -204,6 +204,11 @@ class HotWay:
             context.rows = pattern.template.rows
             call = HotCall(self, line, stream, plan, context, request_id)
             call.ticket = version.engine.submit(inputs, context.deadline_s, call.done)
+        except QueueFull as error:
+            # Said here, for less than an answer costs: a server that is asked too much must not do more for that.
+            self._service.finished(context, line.refuse(stream, context, error))
+            self.taken += 1
+            return True
         except RapideError:
             return False  # the general way says what is wrong
         recorder = version.recorder

@@ -18,7 +18,7 @@ from rapide.server.codecs import oip_json
 from rapide.server.codecs.binary_part import HEADER_LENGTH, parse_header_length
 from rapide.server.codecs.json_template import JsonAnswerTemplate, Template, learn
 from rapide.server.context import CallContext
-from rapide.server.errors import RapideError
+from rapide.server.errors import QueueFull, RapideError
 from rapide.server.merging import Inputs, PackedRows, packs
 from rapide.server.protocols.by_version import ByVersion
 from rapide.server.protocols.callers import read_timeout
@@ -228,6 +228,11 @@ class HttpHotWay:
             context.rows = template.rows
             call = HotExchange(self, connection, exchange, plan, context)
             call.ticket = version.engine.submit(inputs, context.deadline_s, call.done)
+        except QueueFull as error:  # see the twin
+            told = refused(error, context)
+            self._service.finished(context, status_of(told).name)
+            self.door.reply(connection, exchange, refusal(told), context)
+            return True
         except RapideError:
             return False  # the general way says what is wrong
         exchange.cancel = call.give_up

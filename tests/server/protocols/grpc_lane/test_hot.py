@@ -230,8 +230,10 @@ async def test_a_queue_that_is_full_refuses_and_recovers(tmp_path: Path) -> None
         opened(tmp_path / "models", tmp_path / "state", grpc_engine="lane", max_queue_rows=6) as doors,
         grpc.aio.insecure_channel(doors.grpc) as channel,
     ):
+        watched = Watched(doors)
         await ask(channel, message)
         results = await asyncio.gather(*(ask(channel, message) for _ in range(50)), return_exceptions=True)
+        assert watched.taken == 50, "refusing costs no more than answering"
         codes = {error.code() for error in results if isinstance(error, grpc.aio.AioRpcError)}
         assert codes <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert any(isinstance(result, tuple) for result in results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -66,6 +67,11 @@ def binary(rows: int, columns: int, seed: int = 0, **more: Any) -> tuple[bytes, 
     }
     text = json.dumps({"inputs": [tensor], **more}).encode()
     return text + data.tobytes(), {"inference-header-content-length": str(len(text))}
+
+
+def plain(content: bytes) -> bytes:
+    head = b"POST /v2/models/linear/infer HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
+    return head % len(content) + content
 
 
 CASES: dict[str, tuple[str, bytes, dict[str, str]]] = {
@@ -229,3 +235,33 @@ async def test_pipelined_and_divided_requests_meet_the_same_answers(doors: Doors
                 await answer()
                 asked = b""
     writer.close()
+
+
+async def test_a_queue_that_is_full_refuses_as_the_general_way_does(tmp_path: Path) -> None:
+    publish_version(tmp_path / "models", "linear", models.linear())
+    content = body(3, 4)
+    one = (
+        b"POST /v2/models/linear/infer HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % len(content)
+        + content
+    )
+    async with opened(tmp_path / "models", tmp_path / "state", http_engine="lane", max_queue_rows=6) as doors:
+        hot = hot_way(doors)
+        told: dict[bool, list[bytes]] = {}
+        async with httpx.AsyncClient(base_url=doors.http) as client:
+            for _ in range(2):
+                await client.post("/v2/models/linear/infer", content=content)
+        for is_open in (False, True):
+            hot.is_open = is_open
+            reader, writer = await asyncio.open_connection(*doors.http.removeprefix("http://").split(":"))
+            writer.write(one * 8)  # one read: two fit into the queue
+            answers = []
+            for _ in range(8):
+                head = await reader.readuntil(b"\r\n\r\n")
+                lines = [line for line in head.split(b"\r\n") if not line.startswith((b"date", b"x-request-id"))]
+                length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length"))
+                answers.append(b"\n".join(lines) + await reader.readexactly(length))
+            writer.close()
+            told[is_open] = answers
+        assert [answer[9:12] for answer in told[True]] == [b"200"] * 2 + [b"429"] * 6
+        assert told[True] == told[False]
+        assert hot.taken >= 8
