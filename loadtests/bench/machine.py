@@ -10,6 +10,7 @@ import subprocess
 import sysconfig
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = (
@@ -44,6 +45,7 @@ def versions() -> dict[str, str]:
     """Everything whose release changes the figures."""
     found = {"python": f"{platform.python_version()} ({_build()})"}
     found.update({name: metadata.version(name) for name in PACKAGES})
+    found["rapide"] += f" ({_hot_path()})"
     found.update({name: _tool(command) for name, command in TOOLS.items()})
     return found
 
@@ -68,6 +70,13 @@ def _build() -> str:
     """Whether this interpreter was built for speed: distributions do, a plain ``make`` does not."""
     optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     return "optimised build" if optimised else "plain build"
+
+
+def _hot_path() -> str:
+    """Whether the server's hot path runs as C, as an ordinary installation makes it where it can (setup.py)."""
+    engine = find_spec("rapide.server.engine")
+    is_source = engine is None or str(engine.origin).endswith(".py")
+    return "interpreted hot path" if is_source else "compiled hot path"
 
 
 def _tool(command: list[str]) -> str:
