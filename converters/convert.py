@@ -96,7 +96,7 @@ def convert(
         _check_gates(options, chosen)
         listen("step", "publishing")
         version, manifest = publish_attempt(options, folder, facts, chosen, trial)
-        optimised = _optimised(options, folder, version, listen, sandbox) if options.optimise else None
+        optimised = _optimised(options, folder, version, listen, sandbox, trial) if options.optimise else None
     _set_label(options, (optimised and optimised.version) or version)
     return Published(
         version=version,
@@ -112,7 +112,7 @@ def convert(
 
 
 def _optimised(
-    options: ConvertOptions, folder: Path, version: int, listener: Listener, sandbox: SandboxMaker
+    options: ConvertOptions, folder: Path, version: int, listener: Listener, sandbox: SandboxMaker, trial: Trial
 ) -> Optimised | None:
     """Variants of ``version``, judged on the sample's rows. Whatever goes wrong with them, the version stands."""
     chosen = OptimiseOptions(
@@ -124,7 +124,7 @@ def _optimised(
         limits=options.limits,
     )
     try:
-        return optimise(chosen, listener, sandbox=sandbox)
+        return optimise(chosen, listener, sandbox=sandbox, trial=trial)
     except RapideError as error:
         listener("note", f"version {version} is published as converted; making variants of it failed: {error}")
         return None

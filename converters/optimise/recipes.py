@@ -26,6 +26,7 @@ class Recipe:
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe("clean", "graph clean-up", f"{_ROOM}.cleanup"),
+    Recipe("trees", "trees without idle leaves and splits", f"{_ROOM}.trees"),
     Recipe("fp16", "constants stored as float16", f"{_ROOM}.storage", {"number": "float16"}),
     Recipe("bf16", "constants stored as bfloat16", f"{_ROOM}.storage", {"number": "bfloat16"}),
     Recipe("int8", "dynamic int8", f"{_ROOM}.dynamic", {"gather": False}),

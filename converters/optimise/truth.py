@@ -19,23 +19,15 @@ def metrics(manifest: Manifest, truth: Array, answers: Mapping[str, Array]) -> d
     Raises ConversionError where the true answers are not what the model answers.
     """
     truth = truth.reshape(-1) if truth.ndim == 2 and truth.shape[1] == 1 else truth
-    labels = next((array for array in answers.values() if is_label(array) and array.ndim == 1), None)
-    scores_name, scores = next(((n, a) for n, a in answers.items() if are_probabilities(a)), ("", None))
-    numbers = next(
-        (array.reshape(-1) for array in answers.values() if array.size == len(truth) and not is_label(array)), None
-    )
     wanted = [name for name in manifest.quality if name in METRICS]
+    labels = next((array for array in answers.values() if is_label(array) and array.ndim == 1), None)
+    scores_name, scores = _scores(answers, truth)
+    if labels is None and scores is not None:
+        labels = scores.argmax(axis=1)
     if labels is None:
-        if numbers is None:
-            return {}
-        return _measured(
-            "regressor", wanted, np.asarray(truth, np.float64), None, None, None, numbers.astype(np.float64)
-        )
-    names = _class_names(manifest, scores_name)
-    truth, positions = _as_labels(truth, labels, names)
-    return _measured(
-        "classifier", wanted, truth, positions, labels, scores if positions is not None else None, None
-    )
+        return _of_numbers(wanted, truth, answers)
+    truth, positions = _as_labels(truth, labels, _class_names(manifest, scores_name))
+    return _measured("classifier", wanted, truth, positions, labels, None if positions is None else scores, None)
 
 
 def lost(name: str, original: float, variant: float) -> float:
@@ -44,6 +36,22 @@ def lost(name: str, original: float, variant: float) -> float:
     if metric.higher_is_better:
         return max(0.0, original - variant)
     return max(0.0, (variant - original) / abs(original)) if original else float(variant > 0)
+
+
+def _scores(answers: Mapping[str, Array], truth: Array) -> tuple[str, Array | None]:
+    """The output with a column for each class: probabilities, or else any scores, if the truth names classes."""
+    found = [(name, array) for name, array in answers.items() if are_probabilities(array)]
+    if not found and truth.dtype.kind not in "f":
+        found = [(n, a) for n, a in answers.items() if not is_label(a) and a.ndim == 2 and a.shape[1] > 1]
+    return found[0] if found else ("", None)
+
+
+def _of_numbers(wanted: Collection[str], truth: Array, answers: Mapping[str, Array]) -> dict[str, float]:
+    numbers = next((a.reshape(-1) for a in answers.values() if a.size == len(truth) and not is_label(a)), None)
+    if numbers is None:
+        return {}
+    exact = numbers.astype(np.float64)
+    return _measured("regressor", wanted, np.asarray(truth, np.float64), None, None, None, exact)
 
 
 def _measured(
