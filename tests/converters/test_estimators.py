@@ -378,6 +378,8 @@ def test_words_of_foreign_letters_are_never_published_wrong(tmp_path: Path) -> N
             TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1), "not supported", id="target"
         ),
         pytest.param(make_pipeline(SplineTransformer(), Ridge()), "not supported", id="splines"),
+        pytest.param(make_pipeline(KNNImputer(), Ridge()), "miss more than one value", id="neighbours' values"),
+        pytest.param(DummyClassifier(strategy="uniform"), "draws its answers by chance", id="chance"),
         pytest.param(
             HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=5, loss="poisson"),
             "does not answer like the original",
@@ -414,6 +416,13 @@ def test_what_is_known_not_to_convert_is_refused(tmp_path: Path, estimator: Any,
     with pytest.raises(ConversionError, match=message):
         converted(tmp_path, estimator, frame, two_classes(frame - frame.median()))
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("strategy", ["prior", "most_frequent"])
+def test_dummies(tmp_path: Path, strategy: str) -> None:
+    frame = floats()
+    published = converted(tmp_path, DummyClassifier(strategy=strategy), frame, two_classes(frame), baseline="none")
+    assert published.chosen.passed
 
 
 def test_names_may_be_anything(tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ def check_supported(node: Node) -> None:
     mapped = {kind for kind in _operator_names() if kind is not None}
     for part in parts(node):
         kind = type(part.estimator)
+        if kind.__name__ in _UNFAITHFUL:
+            raise ConversionError(
+                f"{describe(part)} cannot be converted to ONNX: {_UNFAITHFUL[kind.__name__]}",
+                hint="Use SimpleImputer instead, or do this step before the model is called.",
+            )
         if kind not in mapped and kind.__name__ not in known:
             raise ConversionError(
                 f"{describe(part)} cannot be converted to ONNX: {kind.__name__} of "
@@ -81,6 +86,12 @@ def check_supported(node: Node) -> None:
                 hint="Use a similar estimator that is (docs/guides/convert.md lists them), or do this step before "
                 "the model is called.",
             )
+
+
+_UNFAITHFUL: Mapping[str, str] = {
+    "KNNImputer": "skl2onnx's graph for it fails on rows that miss more than one value",
+}
+"""What skl2onnx converts to a graph that does not stand, whatever the sample shows of it."""
 
 
 def prepare(estimator: Any, precision: Precision) -> Any:
