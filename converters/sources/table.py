@@ -87,6 +87,14 @@ SOURCES: tuple[Source, ...] = (
         runs_code=True,
     ),
     Source(
+        name="Keras",
+        module="rapide.converters.sources.keras_file.original",
+        suffixes=(".keras", ".h5"),
+        extra="keras",
+        imports=("keras", "torch", "onnxscript", "onnx", "onnxruntime", "pandas"),
+        runs_code=False,
+    ),
+    Source(
         name="transformers",
         module="rapide.converters.sources.hugging_face.original",
         suffixes=(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,9 +39,8 @@ def exported(
     options: dict[str, Any] = {}
     if isinstance(module, torch.nn.Module):
         sizes = free or dict.fromkeys(arguments, (0,))
-        options["dynamic_shapes"] = tuple(
-            dict.fromkeys(sizes[name], torch.export.Dim.DYNAMIC) for name in arguments
-        )
+        shapes = tuple(dict.fromkeys(sizes[name], torch.export.Dim.DYNAMIC) for name in arguments)
+        options["dynamic_shapes"] = (shapes,) if _takes_any_number(module) else shapes
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -64,6 +64,12 @@ def exported(
     hidden = [value.name for value in model.graph.output]
     rename_values(model.graph, dict(zip(hidden, outputs, strict=True)))
     return model
+
+
+def _takes_any_number(module: Any) -> bool:
+    """Whether ``forward`` is written ``*tensors``."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return any(each.kind is each.VAR_POSITIONAL for each in parameters)
 
 
 def example(tensor: Any) -> Any:
