@@ -34,7 +34,8 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.impute import SimpleImputer
+from sklearn.dummy import DummyClassifier
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import (
     HuberRegressor,
     LinearRegression,
