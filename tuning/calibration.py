@@ -1,10 +1,10 @@
 """Finds the simulator's constants: a real server is asked in a few ways, and the costs are fitted to its answers.
 
 Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
-loop and once on a thread. What can be read off is (how late the generator sends, what a cold run takes more, the
-noise of a lone request); the rest is fitted so that the simulator gives the measured quantiles, by the simplex
-method of Nelder and Mead (Computer Journal 7, 1965), in logarithms, since all are positive and of different
-sizes."""
+loop and once on a thread, and the profile's own traffic under the defaults. What can be read off is (how late the
+generator sends, what a cold run takes more, the noise of a lone request); the rest is fitted so that the
+simulator gives the measured quantiles, by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in
+logarithms, since all are positive and of different sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
-from rapide.tuning.configuration import Configuration
+from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import FITTED, NOISE_SAMPLES, Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.served import Served, Site, Usage
@@ -28,9 +28,12 @@ from rapide.tuning.slo import percentiles
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0)
+QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0, 99.0)
+WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7)
+"""How much an error at each counts: the noise of a few hundred requests is at their ends."""
 ALWAYS_INLINE_US: Final = 1e6
-LONE, GROUPS, RATES = "lone", "groups of", "random at"
+LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
+PROFILE_WEIGHT: Final = 6.0
 EVALUATIONS: Final = 260
 FIT_REQUESTS: Final = 320
 """Of each scenario, in the fit: it simulates all of them a few hundred times."""
@@ -56,6 +59,8 @@ class Observation:
     configuration: Configuration
     result: ReplayResult
     usage: Usage
+    weight: float = 1.0
+    """In the fit."""
 
     @property
     def is_inline(self) -> bool:
@@ -84,24 +89,39 @@ def scenarios(curve: Curve, rows: int, effort: float = 1.0) -> Iterator[Scenario
 
 
 def observe(
-    site: Site, curve: Curve, rows: int, on_step: Callable[[str, float], None], effort: float = 1.0
+    site: Site,
+    curve: Curve,
+    rows: int,
+    traffic: Arrivals,
+    on_step: Callable[[str, float], None],
+    effort: float = 1.0,
 ) -> list[Observation]:
-    """Asks two real servers, one that runs the model on the loop (if it is not too slow for it) and one on
-    threads."""
-    ways = [0.0, ALWAYS_INLINE_US] if curve.run_us(16 * rows) < SLOWEST_INLINE_US else [0.0]
+    """Asks real servers: one worker as it runs the model by itself, one that runs it the other way (on the loop or
+    on a thread), and the defaults under the profile's own ``traffic``, which counts most."""
     asked = list(scenarios(curve, rows, effort))
-    found = []
-    for way, inline_below_us in enumerate(ways):
-        configuration = Configuration(1, ModelTuning(inline_below_us=inline_below_us))
-        on_step("calibrating with a real server", way / len(ways))
-        with Served(site, configuration) as served:
-            served.replay(asked[0].arrivals)  # connections, templates and branch predictors get used to it
-            for number, scenario in enumerate(asked):
-                on_step(f"calibrating: {scenario.name}", (way + number / len(asked)) / len(ways))
-                before = served.usage()
-                result = served.replay(scenario.arrivals)
-                found.append(Observation(scenario, configuration, result, served.usage().since(before)))
-    return found
+    configurations = [Configuration(1, ModelTuning())]
+    other_us = 0.0 if curve.run_us(rows) < ModelTuning().inline_below_us else ALWAYS_INLINE_US
+    if other_us == 0.0 or curve.run_us(16 * rows) < SLOWEST_INLINE_US:
+        configurations.append(Configuration(1, ModelTuning(inline_below_us=other_us)))
+    found: list[Observation] = []
+    for number, configuration in enumerate(configurations):
+        on_step("calibrating with a real server", number / (len(configurations) + 1))
+        found += _asked(site, configuration, asked)
+    default = default_configuration(len(site.cpus))
+    on_step("calibrating: the profile under the defaults", 1 - 1 / (len(configurations) + 1))
+    return [*found, *_asked(site, default, [Scenario(PROFILE, traffic)], PROFILE_WEIGHT)]
+
+
+def _asked(
+    site: Site, configuration: Configuration, asked: Sequence[Scenario], weight: float = 1.0
+) -> Iterator[Observation]:
+    with Served(site, configuration) as served:
+        first = asked[0].arrivals
+        served.replay(Arrivals(first.instants_s[:300], first.rows[:300]))  # connections and templates get used
+        for scenario in asked:
+            before = served.usage()
+            result = served.replay(scenario.arrivals)
+            yield Observation(scenario, configuration, result, served.usage().since(before), weight)
 
 
 def fit(observations: Sequence[Observation], curve: Curve, cores: int, effort: float = 1.0) -> Costs:
@@ -162,7 +182,7 @@ def nelder_mead(
 
 
 def _read_off(observations: Sequence[Observation], curve: Curve) -> Costs:
-    lone = [each for each in observations if each.scenario.name == LONE]
+    lone = [each for each in observations if each.scenario.name == LONE] or list(observations)
     best = min(lone, key=lambda each: each.quantiles_s[2])
     answered = best.result.codes == 0
     late_us = best.result.lateness_s[answered] * 1e6
@@ -195,8 +215,7 @@ def _distance(observed: Observation, curve: Curve, costs: Costs, cores: int) -> 
     simulated = np.array(_simulated(observed, curve, costs, cores, FIT_REQUESTS))
     if not (np.isfinite(measured).all() and np.isfinite(simulated).all()):
         return 10.0
-    weights = np.array([0.5, 1.0, 2.0, 1.0, 0.5])
-    return float((weights * np.log(simulated / measured) ** 2).sum())
+    return float(observed.weight * (np.array(WEIGHTS) * np.log(simulated / measured) ** 2).sum())
 
 
 def _simulated(

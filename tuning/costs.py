@@ -18,15 +18,8 @@ from rapide.server.repository.fields import Fields
 
 NOISE_SAMPLES: Final = 512
 FITTED: Final = (
-    "network_us",
-    "tick_us",
-    "read_us",
-    "answer_us",
-    "extra_cold",
-    "cools_us",
-    "warms_us",
-    "hop_us",
-    "thread_us",
+    *("network_us", "tick_us", "read_us", "answer_us", "extra_cold", "cools_us", "warms_us"),
+    *("hop_us", "thread_us", "stalls_per_s", "stall_us"),
 )
 """What ``calibration.fit`` finds; the others are read off."""
 
@@ -59,6 +52,10 @@ class Costs:
     """What a run on a thread costs the loop when it starts, and again when it is back."""
     thread_us: float = 40.0
     """Until the thread is awake and the loop hears of it, there and back."""
+    stalls_per_s: float = 50.0
+    """How often in a second of work the machine takes the core away, or the interpreter pauses."""
+    stall_us: float = 300.0
+    """For how long, on average; exponentially distributed."""
     noise_us: tuple[float, ...] = field(default=(0.0,))
     """Samples of what a waking takes more or less than usual."""
     late_us: tuple[float, ...] = field(default=(0.0,))

@@ -26,12 +26,11 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(slots=True)
 class Learnt:
-    """Curves, and the costs fitted for requests of ``rows`` rows over ``protocol``."""
+    """Curves, and the costs as fitted for one protocol, number of rows and traffic (``calibrated_for``)."""
 
     curves: Curves = field(default_factory=Curves)
     costs: Costs | None = None
-    protocol: str = ""
-    rows: int = 0
+    calibrated_for: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Learnt:
@@ -45,8 +44,7 @@ class Learnt:
             return cls(
                 Curves({curve.knobs: curve for curve in curves}),
                 costs,
-                fields.text("protocol", ""),
-                fields.integer("rows"),
+                fields.text("calibrated_for", ""),
             )
         except (OSError, FieldError, TypeError, KeyError, ValueError):
             return cls()
@@ -57,8 +55,7 @@ class Learnt:
             "kind": "rapide-learnt",
             "schema": SCHEMA,
             "onnxruntime": version("onnxruntime"),
-            "protocol": self.protocol,
-            "rows": self.rows,
+            "calibrated_for": self.calibrated_for,
             "curves": [curve.to_json() for curve in self.curves.done.values()],
             "costs": None if self.costs is None else self.costs.to_json(),
         }

@@ -50,9 +50,18 @@ class Setting:
     batchable: bool = True
     most_requests: int = 10**9
     """Simulated at most."""
+    client: bool = True
+    """Whether a load generator on this machine is part of it, as in a replay, or callers are elsewhere."""
 
     def curve_of(self, knobs: Knobs) -> Curve:
         return next(curve for curve in self.curves if curve.knobs == knobs)
+
+    @property
+    def default(self) -> Configuration:
+        """What the server does by itself, with the first curve's session."""
+        plain = default_configuration(self.cores)
+        is_known = any(curve.knobs == plain.knobs for curve in self.curves)
+        return plain if is_known else Configuration(self.cores, self.curves[0].knobs.tuning)
 
     @property
     def traffic(self) -> Arrivals:
@@ -77,8 +86,7 @@ class Candidate:
 
 def configurations(setting: Setting) -> list[Configuration]:
     """All that are worth simulating; the default first."""
-    default = default_configuration(setting.cores)
-    found = {default: None}
+    found = {setting.default: None}
     for curve in setting.curves:
         for tuning in _tunings(curve, setting):
             for workers in range(1, setting.cores + 1):
@@ -201,6 +209,7 @@ def run(configuration: Configuration, setting: Setting, *, speed: float = 1.0, s
         cores=setting.cores,
         seed=seed,
         batchable=setting.batchable,
+        client=setting.client,
     )
 
 

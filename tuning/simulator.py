@@ -18,6 +18,7 @@ import contextlib
 import heapq
 import math
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Final
 
 import numpy as np
@@ -136,6 +137,8 @@ class _Worker:
         self._warmth = Warmth(costs)
         self._noise = random.choice(np.array(costs.noise_us), 4096).tolist()
         self._noise_at = 0
+        self._random = Random(int(random.integers(1 << 30)))  # noqa: S311 - a simulation
+        self._stall_in_s = self._random.expovariate(costs.stalls_per_s)
         self._free = tuning.sessions
         self._landing: list[tuple[float, int, Batch[_Request], bool]] = []
         self.done_s: list[float] = []
@@ -146,7 +149,7 @@ class _Worker:
         """All requests, by arrival at the socket, until the last is answered."""
         self.done_s = [math.inf] * len(there_s)
         queue, landing = self._queue, self._landing
-        count, number, now_s = len(there_s), 0, 0.0
+        count, number, now_s, worked_s = len(there_s), 0, 0.0, 0.0
         while number < count or queue or landing:
             next_s = there_s[number] if number < count else math.inf
             if landing and landing[0][0] < next_s:
@@ -163,10 +166,21 @@ class _Worker:
             until = bisect.bisect_right(there_s, begun_s, number)
             now_s = self._read(range(number, until), rows, now_s)
             number = until
-            now_s = self._drain(now_s + self._cost_s(self._costs.tick_us))
+            stall_s = self._stall_s(worked_s)
+            now_s = self._drain(now_s + stall_s + self._cost_s(self._costs.tick_us))
             for batch in answers:
                 now_s = self._answer(batch, now_s)
-            self.loop_us += (now_s - begun_s) * 1e6
+            worked_s = now_s - begun_s - stall_s
+            self.loop_us += worked_s * 1e6
+
+    def _stall_s(self, worked_s: float) -> float:
+        """For how long the machine took the core away in the course of so much work."""
+        stall_s = 0.0
+        self._stall_in_s -= worked_s
+        while self._stall_in_s < 0:
+            self._stall_in_s += self._random.expovariate(self._costs.stalls_per_s)
+            stall_s += self._random.expovariate(1e6 / self._costs.stall_us)
+        return stall_s
 
     def _land(self, now_s: float) -> list[Batch[_Request]]:
         """What came back from threads until now."""

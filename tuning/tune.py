@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,10 +29,11 @@ from rapide.tuning.learnt import Learnt, write_whole
 from rapide.tuning.proof import Proof, is_better, prove
 from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Candidate, Objective, Setting, search
+from rapide.tuning.search import Candidate, Objective, Setting, search, window
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo, percentiles, seconds
 
+CALIBRATION_REQUESTS: Final = 4000
 PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 SHARES: Final = {"look": 0.02, "measure": 0.3, "calibrate": 0.25, "search": 0.13, "prove": 0.3}
 """Of the time, for the progress bar."""
@@ -110,38 +111,49 @@ class Found:
 
 def tune(request: Request, on_step: OnStep) -> Found:
     """Tunes. Blocking, for some minutes; keeps what it learns as it goes. Raises TuningError, ReplayError."""
-    found = Found(request, default=default_configuration(len(request.cpus)))
-    steps = _Steps(on_step)
-    steps("look", "looking whether the machine is idle", 0.0)
-    idle_share = busyness.look(len(request.cpus))
-    model = load_model(request.entry, SessionOptions())
-    batchable = model.signature.batchable
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapide-rows-")))
-        pool = sample_rows.pool_of(request.entry, model)
-        rows_file = folder / "rows.npz"
-        sample_rows.save(pool, model.signature, rows_file)
-        learnt = Learnt.load(request.learnt_path)
-        _measure(request, found, learnt, steps)
-        site = Site(
-            request.models,
-            request.entry.model,
-            request.entry.version,
-            request.digest,
-            request.cpus,
-            rows_file if batchable else None,
-            request.protocol,
-        )
-        _calibrate(request, found, learnt, site, steps)
-        setting = setting_of(found, batchable=batchable)
+    found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
+    with tempfile.TemporaryDirectory(prefix="rapide-rows-") as folder:
+        setting, site = _learn(found, Path(folder), steps)
         found.candidates, found.simulated = search(setting, steps.within("search"))
         _prove(request, found, site, steps)
         _choose(found, setting)
         _widen(request, found, site, on_step)
-    found.others_share = idle_share
-    _note(found, idle_share)
+    _note(found)
     on_step("done", 1.0)
     return found
+
+
+def learn(request: Request, on_step: OnStep) -> tuple[Setting, list[str]]:
+    """Measures and calibrates, as far as that is not known: what can be simulated with, and what to know of it."""
+    found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
+    with tempfile.TemporaryDirectory(prefix="rapide-rows-") as folder:
+        setting, _ = _learn(found, Path(folder), steps)
+    _note(found)
+    return setting, found.notes
+
+
+def _learn(found: Found, folder: Path, steps: _Steps) -> tuple[Setting, Site]:
+    """``folder`` is for the rows that servers are asked with."""
+    request = found.request
+    steps("look", "looking whether the machine is idle", 0.0)
+    found.others_share = busyness.look(len(request.cpus))
+    model = load_model(request.entry, SessionOptions())
+    rows_file = folder / "rows.npz"
+    sample_rows.save(sample_rows.pool_of(request.entry, model), model.signature, rows_file)
+    learnt = Learnt.load(request.learnt_path)
+    _measure(request, found, learnt, steps)
+    batchable = model.signature.batchable
+    site = Site(
+        request.models,
+        request.entry.model,
+        request.entry.version,
+        request.digest,
+        request.cpus,
+        rows_file if batchable else None,
+        request.protocol,
+    )
+    _calibrate(request, found, learnt, site, steps)
+    return setting_of(found, batchable=batchable), site
 
 
 def setting_of(found: Found, *, batchable: bool) -> Setting:
@@ -229,14 +241,16 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps) -> N
 
 def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps: _Steps) -> None:
     rows = int(np.median(request.arrivals.rows))
-    if learnt.costs is None or (learnt.protocol, learnt.rows) != (request.protocol, rows):
+    key = f"{request.protocol}, {rows} rows, {zlib.crc32(request.arrivals.instants_s.tobytes()):08x}"
+    if learnt.costs is None or learnt.calibrated_for != key:
         step = steps.within("calibrate")
+        traffic = window(request.arrivals, CALIBRATION_REQUESTS)
         observations = calibration.observe(
-            site, found.curves[0], rows, lambda text, share: step(text, share * 0.6), request.effort
+            site, found.curves[0], rows, traffic, lambda text, share: step(text, share * 0.6), request.effort
         )
         step("fitting the server's costs", 0.6)
         learnt.costs = calibration.fit(observations, found.curves[0], len(request.cpus), request.effort)
-        learnt.protocol, learnt.rows = request.protocol, rows
+        learnt.calibrated_for = key
         learnt.save(request.learnt_path)
     found.costs = learnt.costs
 
@@ -285,12 +299,12 @@ def _choose(found: Found, setting: Setting) -> None:
         found.reasons = list(reasons(found.chosen, setting))
 
 
-def _note(found: Found, idle_share: float) -> None:
+def _note(found: Found) -> None:
     """What whoever reads the result should know."""
     request = found.request
-    if idle_share > busyness.BUSY:
+    if found.others_share > busyness.BUSY:
         found.notes.append(
-            f"This machine was busy with other work ({idle_share:.0%} of its cores before the tuning began): "
+            f"This machine was busy with other work ({found.others_share:.0%} of its cores before it began): "
             "figures and choice are less sure. Tune again when it is idle."
         )
     chosen = found.proof_of(found.chosen)

@@ -34,6 +34,7 @@ COMMANDS = {
     "replay": "play a usage profile at a running server",
     "profile": "save, show, merge, make and compare usage profiles",
     "tune": "find how a model is best run on this machine for how it is used",
+    "plan": "say how many cores and replicas a load needs",
     "check": "show what this machine offers and what a server would choose",
 }
 """Command → what it does. Its module ``rapide.cli.<command>`` has ``register(subparsers)``, which adds its parser,

@@ -17,7 +17,9 @@ from rapide.tuning.simulator import simulate
 from tests.tuning.curves_of import curve_of
 
 CURVE = curve_of(lambda rows: 20 + 2.0 * rows)
-TRUE = replace(Costs(), network_us=90.0, tick_us=70.0, read_us=30.0, answer_us=20.0, cold_run_us=0.0)
+TRUE = replace(
+    Costs(), network_us=90.0, tick_us=70.0, read_us=30.0, answer_us=20.0, cold_run_us=0.0, stalls_per_s=1e-3
+)
 
 
 def observed(inline_below_us: float) -> list[Observation]:

@@ -17,7 +17,7 @@ from tests.tuning.curves_of import curve_of
 
 def learnt() -> Learnt:
     curve = curve_of(lambda rows: 2.0 * rows, Knobs(threads=2))
-    return Learnt(Curves({curve.knobs: curve}), Costs(noise_us=(1.0, 2.0)), "grpc", 4)
+    return Learnt(Curves({curve.knobs: curve}), Costs(noise_us=(1.0, 2.0)), "grpc, 4 rows")
 
 
 def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.tuning.curves_of import curve_of
 
 FAST = curve_of(lambda rows: 5 + 0.1 * rows)
 SLOW = curve_of(lambda rows: 1000 + 500 * rows)
-QUIET = Costs(network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0)
+QUIET = Costs(network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0, stalls_per_s=1e-6)
 
 
 def arrivals_of(*instants_s: float, rows: int = 1) -> Arrivals:

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rapide.tuning.evidence.page import page
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_is_what_its_figures_say() -> None:
+    """After a change by hand, or of the code that renders: scripts/tuning render."""
+    assert (DOCS / "tuning.md").read_text() == page(json.loads((DOCS / "tuning.json").read_text()))
+
+
+def test_a_page_without_figures_claims_nothing() -> None:
+    assert "##" not in page({})

@@ -1,0 +1,104 @@
+"""Three models × three profiles: what ``rapide tune`` makes of them, against the defaults, by paired replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rapide.profiles.synthetic import synthetic_arrivals
+from rapide.tuning.curve_child import entry_of
+from rapide.tuning.proof import Proof
+from rapide.tuning.slo import Slo, percentile
+from rapide.tuning.traffic import busiest
+from rapide.tuning.tune import Found, Request, tune
+
+ROUNDS: Final = 3
+SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One profile of one model."""
+
+    kind: str
+    rate_per_s: float
+    rows: int
+    slo: str
+
+
+LOADS: Final[Mapping[str, Mapping[str, Load]]] = {
+    "linear": {
+        "steady": Load("steady", 3000, 1, "p99<3ms"),
+        "burst": Load("burst", 500, 1, "p99<5ms"),
+        "large": Load("steady", 300, 256, "p99<5ms"),
+    },
+    "forest": {
+        "steady": Load("steady", 2500, 1, "p99<5ms"),
+        "burst": Load("burst", 300, 1, "p99<5ms"),
+        "large": Load("steady", 150, 256, "p99<10ms"),
+    },
+    "network": {
+        "steady": Load("steady", 1500, 1, "p99<5ms"),
+        "burst": Load("burst", 150, 1, "p99<5ms"),
+        "large": Load("steady", 60, 256, "p99<20ms"),
+    },
+}
+
+
+def gain(
+    root: Path, folder: Path, name: str, profile: str, cpus: tuple[int, ...], on_step: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Tunes, and says what it gained."""
+    load = LOADS[name][profile]
+    arrivals = synthetic_arrivals(load.kind, rate_per_s=load.rate_per_s, duration_s=30.0, rows=load.rows, seed=5)
+    request = Request(
+        models=str(root),
+        entry=entry_of(str(root), name, 1),
+        arrivals=busiest(arrivals, SECONDS),
+        slo=Slo.parse(load.slo),
+        objective="latency",
+        cpus=cpus,
+        folder=folder,
+        rounds=ROUNDS,
+        profile_name=profile,
+        effort=0.5,
+    )
+    return verdict(tune(request, on_step), load)
+
+
+def verdict(found: Found, load: Load) -> dict[str, Any]:
+    """The figures of the default and of what was chosen, and whether an SLO lies between them."""
+    default, chosen = found.proof_of(found.default), found.proof_of(found.chosen)
+    if default is None or chosen is None:
+        raise ValueError("nothing was proven")
+    percent = found.request.slo.main.percent
+    before, after = _rounds_ms(default, percent), _rounds_ms(chosen, percent)
+    between = max(after) < min(before)
+    return {
+        "model": found.request.entry.model,
+        "profile": found.request.profile_name,
+        "rate_per_s": round(found.request.arrivals.rate_per_s),
+        "rows": load.rows,
+        "simulated": found.simulated,
+        "default_ms": before,
+        "chosen_ms": after,
+        "chosen": "the defaults" if not found.is_improvement and found.chosen else _words(found),
+        "ratio": round(default.percentile_s(percent) / chosen.percentile_s(percent), 3),
+        "slo_between_ms": round((max(after) * min(before)) ** 0.5, 3) if between else None,
+        "cpu_us": [_cpu_us(default), _cpu_us(chosen)],
+        "caps": sorted({cap for curve in found.curves for cap in curve.caps(1024)}),
+    }
+
+
+def _words(found: Found) -> str:
+    return "" if found.chosen is None else found.chosen.words
+
+
+def _rounds_ms(proof: Proof, percent: float) -> list[float]:
+    return [round(percentile(each.latency_s, percent) * 1e3, 4) for each in proof.rounds]
+
+
+def _cpu_us(proof: Proof) -> int:
+    return round(proof.median(lambda each: each.cpu_s / max(1, len(each.latency_s))) * 1e6)

@@ -1,0 +1,64 @@
+"""Small models of three kinds to tune, trained on drawn data and laid out as a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+FEATURES: Final = 20
+SEED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of model: its title, and how it is trained."""
+
+    title: str
+    train: Callable[[], Any]
+
+
+def _linear() -> Any:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - a second of imports, for training alone
+
+    return LogisticRegression(max_iter=1000)
+
+
+def _forest() -> Any:
+    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 - as above
+
+    return RandomForestClassifier(100, max_depth=10, random_state=SEED)
+
+
+def _network() -> Any:
+    from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - as above
+
+    return MLPClassifier((1024, 1024, 512), max_iter=3, random_state=SEED)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "linear": Kind("logistic regression, 20 features", _linear),
+    "forest": Kind("random forest, 100 trees of depth 10", _forest),
+    "network": Kind("neural network, 1024 × 1024 × 512", _network),
+}
+
+
+def train(root: Path) -> None:
+    """Writes ``root/<name>/1/model.onnx`` for each kind that is not there yet: input X[N,20]."""
+    from skl2onnx import to_onnx  # noqa: PLC0415 - as above
+
+    random = np.random.default_rng(SEED)
+    features = random.normal(size=(2000, FEATURES)).astype(np.float32)
+    labels = (features @ random.normal(size=FEATURES) + random.normal(size=2000) > 0).astype(np.int64)
+    for name, kind in KINDS.items():
+        path = root / name / "1" / "model.onnx"
+        if path.exists():
+            continue
+        trained = kind.train().fit(features, labels)
+        target = {"": 18, "ai.onnx.ml": 3}
+        converted = to_onnx(trained, features[:1], options={"zipmap": False}, target_opset=target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(converted.SerializeToString())
