@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def main() -> int:
         measured = {"accuracy": _accuracy, "gains": _gains, "plans": _plans}[args.what](args.work, names, cpus)
         others = [row for row in document.get(args.what, []) if row["model"] not in names]
         document[args.what] = sorted(others + measured, key=lambda row: list(subjects.KINDS).index(row["model"]))
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        way = "compiled" if machine.is_compiled else "interpreted"
+        document["measured"] = document.get("measured", {}) | {args.what: f"{when}, the hot path {way}"}
         kept.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     (DOCS / "tuning.md").write_text(page(document))
     return 0

@@ -17,7 +17,7 @@ small models, measures, and writes this page. How tuning is used: [guides/tune.m
 
 Everything runs on one machine: the server, its workers and the load generator share {cores} cores of
 {processor} (a virtual machine). So the ends of the distributions hold the machine's own noise and the
-generator's, and absolute times are this machine's alone.
+generator's, and absolute times are this machine's alone. Measured: {measured}.
 """
 _METHOD = f"""\
 For each model and profile the simulator's costs are fitted as in a tuning: to lone requests, groups and
@@ -70,7 +70,13 @@ through the trees. On a curve that has a cliff the cap is found by itself (`test
 
 def page(document: Mapping[str, Any]) -> str:
     """The page."""
-    parts = [_INTRODUCTION.format(cores=document.get("cores", "?"), processor=document.get("processor", "?"))]
+    parts = [
+        _INTRODUCTION.format(
+            cores=document.get("cores", "?"),
+            processor=document.get("processor", "?"),
+            measured="; ".join(f"{part} {when}" for part, when in document.get("measured", {}).items()) or "never",
+        )
+    ]
     if document.get("accuracy"):
         parts += ["## Simulated against real", _METHOD, *_accuracy(document["accuracy"])]
     if document.get("gains"):
