@@ -21,6 +21,7 @@ from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from skl2onnx.sklapi import CastTransformer
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
@@ -49,7 +50,6 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
     check_supported(node)
     prepared = prepare(estimator, precision)
     _drop_unused_columns(prepared)
-    options = {id(prepared): {"zipmap": False}} if _has_zipmap(prepared) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skl2onnx's own deprecations; what matters is proven by the parity gate
         try:
@@ -57,7 +57,7 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
                 prepared,
                 name="rapide",
                 initial_types=_input_types(columns, precision),
-                options=options,
+                options=_options(prepared) or None,
                 target_opset=OPSETS,
             )
         except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError) as error:
@@ -220,6 +220,22 @@ def _as_logistic_regression(discriminant: Any) -> None:
 
 def _keep_shape(voting: Any) -> None:
     voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
+
+
+_WORDS = r"(?u)\b\w\w+\b"
+"""scikit-learn's default: words of two letters or more, in any alphabet."""
+_WORDS_RE2 = r"[\p{L}\p{N}_][\p{L}\p{N}_]+"
+r"""The same for the runtime's tokenizer, whose expressions (RE2) take ``\w`` for ASCII: skl2onnx's own translation
+makes "koda" of "Škoda"."""
+
+
+def _options(prepared: Any) -> dict[int, dict[str, Any]]:
+    """skl2onnx's options, by the identity of what they are for."""
+    options: dict[int, dict[str, Any]] = {id(prepared): {"zipmap": False}} if _has_zipmap(prepared) else {}
+    for node in walk(root(prepared, ())):
+        if isinstance(node.estimator, CountVectorizer) and node.estimator.token_pattern == _WORDS:
+            options.setdefault(id(node.estimator), {})["tokenexp"] = _WORDS_RE2
+    return options
 
 
 def _operator_names() -> Mapping[Any, str]:
