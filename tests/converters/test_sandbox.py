@@ -176,9 +176,10 @@ def test_nobody_escapes_the_end(child: Make, tmp_path: Path) -> None:
     with child("escape") as sandbox:
         sandbox.ask()
         give_up_s = time.monotonic() + 5
-        while not (tmp_path / "escaped").exists() and time.monotonic() < give_up_s:
+        told = tmp_path / "escaped"
+        while not (told.exists() and told.read_text()) and time.monotonic() < give_up_s:
             pass
-        escaped = int((tmp_path / "escaped").read_text())
+        escaped = int(told.read_text())
         assert is_alive(escaped)
     give_up_s = time.monotonic() + 5
     while is_alive(escaped) and time.monotonic() < give_up_s:
