@@ -21,7 +21,8 @@ PROBE_ROWS = 32
 """Real rows that are changed for each column's missing values and unseen categories."""
 MAX_EXTREME_COLUMNS = 64
 """Columns moved to extremes, evenly spaced: each is two calls of the original."""
-UNSEEN_TEXTS = ("rapide: never seen", "ßœ例🙂")
+UNSEEN_TEXTS = ("rapide: never seen", "ßœ例🙂", "é{}", "{}é", "{} Ж")
+"""In place of the braces stands what the row had: what is next to it must not change what a word is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def unseen_rows(original: Original, sample: Frame) -> list[ProbeSet]:
     for column in original.columns:
         if column.kind == "text":
             frame = _some(sample)
-            texts = [UNSEEN_TEXTS[row % len(UNSEEN_TEXTS)] for row in range(len(frame))]
+            texts = [
+                UNSEEN_TEXTS[row % len(UNSEEN_TEXTS)].replace("{}", text if isinstance(text, str) else "")
+                for row, text in enumerate(frame[column.name].tolist())
+            ]
             frame[column.name] = pd.Series(texts, dtype=_text_dtype(sample[column.name]))
             if _answers(original, frame):
                 sets.append(ProbeSet(UNSEEN, frame, column.name))

@@ -358,7 +358,18 @@ def test_arrangements_of_columns(tmp_path: Path, columns: Any) -> None:
     assert published.chosen.passed
 
 
-@pytest.mark.parametrize("vectorizer", [TfidfVectorizer(), TfidfVectorizer(lowercase=False), CountVectorizer()])
+@pytest.mark.parametrize(
+    "vectorizer",
+    [
+        TfidfVectorizer(),
+        TfidfVectorizer(lowercase=False),
+        TfidfVectorizer(token_pattern=r"(?u)\b\w+\b"),
+        CountVectorizer(token_pattern=r"\b\w{3,}\b"),
+        CountVectorizer(token_pattern=r"\S+"),
+        CountVectorizer(token_pattern=r"[^ ,]+"),
+    ],
+    ids=str,
+)
 def test_words_are_words_in_any_alphabet(tmp_path: Path, vectorizer: Any) -> None:
     """The runtime's tokenizer would make "koda" of "Škoda": its expressions take only ASCII for letters."""
     frame = cars()
@@ -369,6 +380,13 @@ def test_words_are_words_in_any_alphabet(tmp_path: Path, vectorizer: Any) -> Non
     model = make_pipeline(words, StandardScaler(with_mean=False), Ridge())
     published = converted(tmp_path, model, frame, answers)
     assert published.chosen.passed
+
+
+def test_words_that_the_runtime_would_cut_otherwise_are_refused(tmp_path: Path) -> None:
+    words = TfidfVectorizer(token_pattern=r"\b[^\d\W]+\b")
+    model = make_pipeline(ColumnTransformer([("words", words, "make")]), Ridge())
+    with pytest.raises(ConversionError, match="means other words to the runtime"):
+        converted(tmp_path, model, cars(), price(cars()))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from rapide.converters.sources.boosters.table import booster_of
 from rapide.converters.sources.scikit_learn.parts import register_parts
 from rapide.converters.sources.scikit_learn.structure import Node, column_positions, describe, parts, root, walk
 from rapide.converters.sources.scikit_learn.table import first_step
+from rapide.converters.sources.scikit_learn.words import word_expression
 
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 """Known to every onnxruntime that this project runs on (1.23 and later); ml 3 has trees with double thresholds."""
@@ -79,6 +80,8 @@ def check_supported(node: Node) -> None:
                 f"{describe(part)} cannot be converted to ONNX: {_UNFAITHFUL[kind.__name__]}",
                 hint="Use SimpleImputer instead, or do this step before the model is called.",
             )
+        if isinstance(part.estimator, CountVectorizer):
+            _check_words(part)
         if kind not in mapped and kind.__name__ not in known:
             raise ConversionError(
                 f"{describe(part)} cannot be converted to ONNX: {kind.__name__} of "
@@ -86,6 +89,16 @@ def check_supported(node: Node) -> None:
                 hint="Use a similar estimator that is (docs/guides/convert.md lists them), or do this step before "
                 "the model is called.",
             )
+
+
+def _check_words(part: Node) -> None:
+    vectorizer = part.estimator
+    if vectorizer.analyzer == "word" and word_expression(vectorizer.token_pattern) is None:
+        raise ConversionError(
+            f"{describe(part)} cannot be converted to ONNX: its token_pattern {vectorizer.token_pattern!r} means "
+            "other words to the runtime, which takes \\w, \\b, \\d and \\s for ASCII",
+            hint=r"Train with \w+, \b\w{2,}\b or \S+, or list the characters in brackets: [a-zà-ÿ0-9]+.",
+        )
 
 
 _UNFAITHFUL: Mapping[str, str] = {
@@ -222,19 +235,13 @@ def _keep_shape(voting: Any) -> None:
     voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
 
 
-_WORDS = r"(?u)\b\w\w+\b"
-"""scikit-learn's default: words of two letters or more, in any alphabet."""
-_WORDS_RE2 = r"[\p{L}\p{N}_][\p{L}\p{N}_]+"
-r"""The same for the runtime's tokenizer, whose expressions (RE2) take ``\w`` for ASCII: skl2onnx's own translation
-makes "koda" of "Škoda"."""
-
-
 def _options(prepared: Any) -> dict[int, dict[str, Any]]:
     """skl2onnx's options, by the identity of what they are for."""
     options: dict[int, dict[str, Any]] = {id(prepared): {"zipmap": False}} if _has_zipmap(prepared) else {}
     for node in walk(root(prepared, ())):
-        if isinstance(node.estimator, CountVectorizer) and node.estimator.token_pattern == _WORDS:
-            options.setdefault(id(node.estimator), {})["tokenexp"] = _WORDS_RE2
+        if isinstance(node.estimator, CountVectorizer) and node.estimator.analyzer == "word":
+            expression = word_expression(node.estimator.token_pattern)
+            options.setdefault(id(node.estimator), {})["tokenexp"] = expression
     return options
 
 
