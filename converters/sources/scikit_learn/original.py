@@ -113,16 +113,25 @@ class SklearnOriginal:
                 f"{int(values.isna().sum())} rows of the sample have no value for {values.name!r}",
                 hint="Leave them out of the sample, or leave --target out.",
             )
-        if classes is not None:
-            unknown = sorted(
-                {str(value) for value in values.tolist()} - {str(value) for value in classes.tolist()}
+        truth = values.to_numpy() if classes is None else self._own_classes(values, classes)
+        return self._task.shaped(self.outputs[0], truth)
+
+    def _own_classes(self, values: Any, classes: Array) -> Array:
+        """``values`` as the model writes its classes. Where it was trained on numbers (files of the boosters' own
+        know no others), the sample may have the names that --classes gives."""
+        given, known = {str(value) for value in values.tolist()}, [str(value) for value in classes.tolist()]
+        names = dict(zip(self._task.class_names, classes.tolist(), strict=False))
+        named = bool(given - set(known) and given & names.keys())
+        if named:
+            known = list(names)
+        unknown = sorted(given - set(known))
+        if unknown:
+            raise ConversionError(
+                f"the sample's {values.name!r} holds {listed(unknown)}, which the model has no class for",
+                hint=f"Its classes are {listed(known)}.",
             )
-            if unknown:
-                raise ConversionError(
-                    f"the sample's {values.name!r} holds {listed(unknown)}, which the model has no class for",
-                    hint=f"Its classes are {listed([str(value) for value in classes.tolist()])}.",
-                )
-        return self._task.shaped(self.outputs[0], values.to_numpy())
+        own: Array = np.array([names[str(value)] for value in values.tolist()]) if named else values.to_numpy()
+        return own
 
     def export(self, precision: Precision) -> bytes:
         model = to_onnx(self._model, self.columns, precision)

@@ -225,6 +225,27 @@ def test_files_of_their_own(tmp_path: Path, publish: Publish, library: str, name
     assert found.manifest.quality["accuracy" if kind == 0 else "r2"] > 0.7
 
 
+@pytest.mark.parametrize(("library", "name"), FILES[:3])
+def test_texts_to_compare_with_are_those_that_classes_names(
+    tmp_path: Path, publish: Publish, library: str, name: str
+) -> None:
+    """A file of the library's own knows its classes by number alone; the sample still has their names."""
+    frame = floats()
+    numbers = two_classes(frame)
+    model = made(library, 0).fit(frame, numbers)
+    (model.booster_ if library == "lightgbm" else model).save_model(str(tmp_path / name))
+    named = frame.assign(buys=numbers.map({0: "no", 1: "yes"}))
+    found = publish(tmp_path / name, named, target="buys", classes=("no", "yes"), metric="accuracy")
+    assert found.manifest.quality["accuracy"] > 0.9
+    with pytest.raises(ConversionError, match="holds 'maybe', which the model has no class for"):
+        publish(
+            tmp_path / name,
+            frame.assign(buys=["maybe", *named["buys"][1:]]),
+            target="buys",
+            classes=("no", "yes"),
+        )
+
+
 @XGBOOST
 def test_a_booster_without_scikit_learn(tmp_path: Path, publish: Publish) -> None:
     xgboost = imported("xgboost")
