@@ -65,6 +65,11 @@ class Published:
     optimised: Optimised | None = None
     """What ``--optimise`` made of it; a version of its own, if any variant was worth it."""
 
+    @property
+    def labelled(self) -> int:
+        """The version that ``label``, if there is one, was given to."""
+        return (self.optimised and self.optimised.version) or self.version
+
 
 def convert(
     options: ConvertOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox, trial: Trial = try_version

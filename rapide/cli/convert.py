@@ -264,7 +264,7 @@ def _to_json(published: Published) -> dict[str, Any]:
         "digest": manifest.digest,
         "precision": published.chosen.precision,
         "bytes": published.chosen.examination["bytes"],
-        "label": published.label,
+        "label": published.label if published.labelled == published.version else "",
         "quality": dict(manifest.quality),
         "gates": dict(manifest.gates),
         "parity": {
@@ -272,10 +272,17 @@ def _to_json(published: Published) -> dict[str, Any]:
             for attempt in published.attempts
         },
         "latency_us": published.chosen.examination["latency_us"],
-        "optimised": None if published.optimised is None else optimised_json(published.optimised),
+        "optimised": _optimised_json(published),
         "notes": list(published.notes),
         "elapsed_s": round(published.elapsed_s, 2),
     }
+
+
+def _optimised_json(published: Published) -> dict[str, Any] | None:
+    if published.optimised is None:
+        return None
+    label = published.label if published.labelled == published.optimised.version else ""
+    return {**optimised_json(published.optimised), "label": label}
 
 
 def _report() -> Any:

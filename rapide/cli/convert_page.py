@@ -44,12 +44,17 @@ def _add_facts(made: Page, published: Published) -> None:
         "precision": published.chosen.precision,
         "graph": f"{size_text(examination['bytes'])}, {examination['nodes']} nodes",
         "digest": manifest.digest[:19] + "…",
-        "label": published.label,
+        "label": _label(published),
         "took": f"{published.elapsed_s:.1f} s",
     }
     made.facts({name: text for name, text in facts.items() if text})
     for note in published.notes:
         made.text(f"Note: {note}")
+
+
+def _label(published: Published) -> str:
+    of = "" if published.labelled == published.version else f", of version {published.labelled}"
+    return f"{published.label}{of}" if published.label else ""
 
 
 def _add_model(made: Page, published: Published) -> None:

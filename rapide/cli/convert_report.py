@@ -47,7 +47,7 @@ def print_published(published: Published, options: ConvertOptions) -> None:
     lines = [
         ("published", f"{manifest.model} version {published.version} in {published.folder}"),
         ("digest", manifest.digest),
-        ("label", published.label),
+        ("label", published.label if published.labelled == published.version else ""),
         ("graph", _graph(published)),
         ("takes", _listed([f"{feature.name} ({feature.kind})" for feature in manifest.features])),
         ("answers", _listed([prediction.name for prediction in manifest.predictions])),
@@ -62,7 +62,7 @@ def print_published(published: Published, options: ConvertOptions) -> None:
             print(f"{name:<10}{text}")
     if published.optimised is not None:
         print()
-        print_optimised(published.optimised)
+        print_optimised(published.optimised, published.label)
     else:
         print(f"\nNext: rapide serve {options.repository}")
 

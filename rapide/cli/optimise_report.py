@@ -8,8 +8,8 @@ from rapide.cli.tables import print_table, size_text
 from rapide.converters.optimise.optimise import Optimised, Tried
 
 
-def print_optimised(optimised: Optimised) -> None:
-    """The table of variants and the summary, on standard output."""
+def print_optimised(optimised: Optimised, label: str = "") -> None:
+    """The table of variants and the summary, on standard output. ``label``: what a new version was given."""
     sizes = sorted({rows for each in optimised.tried for rows in each.latency_us})
     columns = (
         "variant",
@@ -35,6 +35,8 @@ def print_optimised(optimised: Optimised) -> None:
     print(f"published {optimised.parent.model} version {optimised.version} in {optimised.folder}")
     print(f"parent    version {optimised.parent.version}")
     print(f"default   {default}, as model.onnx")
+    if label:
+        print(f"label     {label}")
     print(f"took      {optimised.elapsed_s:.1f} s")
     print(f"\nNext: rapide serve {optimised.options.repository}")
 

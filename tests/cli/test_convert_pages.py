@@ -84,6 +84,8 @@ def test_converting_and_optimising_in_one_command_for_scripts(
     assert found["optimised"]["parent"] == 1
     assert found["optimised"]["rows"]["golden_only"] is False
     answers = found["optimised"]["version"] or 1
+    labels = {found["optimised"]["version"]: found["optimised"]["label"], 1: found["label"]}
+    assert {version for version, label in labels.items() if label} == {answers}, "said of the version that has it"
     assert main(["models", str(tmp_path / "models"), "--json"]) == 0
     (known,) = json.loads(capsys.readouterr().out)["models"]
     assert known["labels"]["stable"]["version"] == answers
