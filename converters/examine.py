@@ -22,7 +22,7 @@ from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.graph_gate import read_graph
 from rapide.converters.optimise.options import REAL_ROWS
 from rapide.converters.parity import Comparison, Tolerance, compare_labels, compare_numbers
-from rapide.converters.quality import METRICS, SCORES, constant_answers, measure
+from rapide.converters.quality import METRICS, SCORES, TENSORS, constant_answers, measure
 from rapide.converters.quality_bar import CONSTANT, NONE, Hurdle, QualityVerdict, number_in, reach
 from rapide.converters.row_kinds import MISSING
 from rapide.converters.runner import Runner
@@ -213,14 +213,15 @@ class _Examination:
         has_classes = bool(self._candidate.class_values)
         if labels is None and has_classes:
             labels = _likeliest(answers.values(), self._candidate.class_values)
+        given = (labels, scores, None) if has_classes else (None, None, numbers)
+        if self._candidate.task == TENSORS and numbers is None:
+            raise _incomparable(answers)
         figures = measure(
             self._candidate.task,
             self._metric,
             truth if has_classes else truth.ravel(),
             self._positions(truth),
-            labels if has_classes else None,
-            scores if has_classes else None,
-            None if has_classes else numbers,
+            *given,
         )
         return {name: value for name, value in figures.items() if math.isfinite(value) or name == self._metric}
 
@@ -340,6 +341,16 @@ def _spec(value: Any) -> TensorSpec:
         raise ConversionError(f"{value.name!r} has ONNX type {tensor.elem_type}, which no client can send")
     shape = tuple(size.dim_value if size.HasField("dim_value") else DYNAMIC for size in tensor.shape.dim)
     return TensorSpec(value.name, DATATYPES[tensor.elem_type], shape)
+
+
+def _incomparable(answers: Mapping[OutputPlan, Array]) -> ConversionError:
+    """The error for true answers where a graph's are neither one number a row nor said to be classes."""
+    outputs = ", ".join(f"{output.name} {list(array.shape[1:])}" for output, array in answers.items())
+    return ConversionError(
+        f"the true answers of --target can be compared with nothing that the model answers: {outputs}",
+        hint="If the columns of an output are classes, name them in their order: --classes A,B,…; "
+        "else leave --target out, and nothing is measured.",
+    )
 
 
 def _likeliest(answers: Iterable[Array], class_values: Sequence[int | str]) -> Array | None:

@@ -13,6 +13,8 @@ from rapide.converters.errors import ConversionError
 from rapide.server.tensors import Array
 
 LABELS, SCORES, NUMBERS = "labels", "probabilities", "numbers"
+TENSORS = "tensors"
+"""The task of a graph of which nobody said what its answers mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("max_error", NUMBERS, False, max_error),
     )
 }
-_DEFAULTS = {"classifier": ("accuracy", "roc_auc"), "regressor": ("r2", "mae")}
+_DEFAULTS = {"classifier": ("accuracy", "roc_auc"), "regressor": ("r2", "mae"), TENSORS: ("r2", "mae")}
 
 
 def measure(
@@ -122,7 +124,7 @@ def measure(
             if metric:
                 possible = [known for known, each in METRICS.items() if answers[each.needs] is not None]
                 raise ConversionError(
-                    f"--metric {name} needs {chosen.needs}, which this {task} does not answer",
+                    f"--metric {name} needs {chosen.needs}, which this model ({task}) does not answer",
                     hint=f"Possible here: {', '.join(possible) or 'none'}.",
                 )
             continue

@@ -165,7 +165,7 @@ class GraphTable:
 
     @property
     def description(self) -> Mapping[str, Any]:
-        single = len(self.outputs) == 1 and self.outputs[0].predictions
+        single = len(self.outputs) == 1 and len(self.outputs[0].predictions) == 1
         task = "regressor" if single and self._answers.task == "tensors" else self._answers.task
         return {**self._model.description, "task": task}
 
@@ -255,6 +255,11 @@ def _written(truth: Array, class_values: Sequence[int | str]) -> Array:
                 hint=f"Its classes are {', '.join(map(str, class_values[:8]))}.",
             )
         return written if texts else written.astype(np.int64)
+    if truth.dtype.kind not in "biuf":
+        raise ConversionError(
+            f"the true answers are texts ({truth.ravel()[0]!r}), and nothing says which column is which",
+            hint="Name the classes in the order of the model's columns: --classes A,B,…; else leave --target out.",
+        )
     return np.asarray(truth, dtype=np.float64)
 
 

@@ -106,6 +106,52 @@ def test_tensors_of_any_rank(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("metric", ["", "accuracy", "roc_auc", "r2"])
+def test_true_answers_that_nothing_can_be_held_against_are_not_passed_over(tmp_path: Path, metric: str) -> None:
+    """Else the gate of quality would stand open for who forgot --classes."""
+    images = random().normal(size=(40, 2, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=images, truth=images.mean(axis=(2, 3)).argmax(axis=1))
+    with pytest.raises(ConversionError) as refused:
+        published(tmp_path, network("batch"), tmp_path / "rows.npz", target="truth", metric=metric)
+    assert "means [2]" in str(refused.value)
+    assert "--classes" in refused.value.hint
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_table_whose_graph_answers_several_columns_needs_their_classes(tmp_path: Path) -> None:
+    frame = floats()
+    weights = numpy_helper.from_array(np.eye(3, dtype=np.float32), "weights")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["logits"])],
+        "three",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    frame.assign(best=frame.to_numpy().argmax(axis=1)).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ConversionError, match=r"logits \[3\]"):
+        published(tmp_path, model, tmp_path / "rows.parquet", target="best")
+    found = published(tmp_path, model, tmp_path / "rows.parquet", target="best", classes=("a", "b", "c"))
+    assert found.manifest.quality["accuracy"] == 1.0
+
+
+def test_texts_without_classes_are_no_true_answers(tmp_path: Path) -> None:
+    images = random().normal(size=(40, 2, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=images, truth=np.array(["left", "right"] * 20))
+    with pytest.raises(ConversionError, match="texts \\('left'\\)") as refused:
+        published(tmp_path, network("batch"), tmp_path / "rows.npz", target="truth")
+    assert "--classes" in refused.value.hint
+
+
+def test_numbers_are_measured_without_a_metric_too(tmp_path: Path) -> None:
+    images = random().normal(size=(40, 1, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", image=images, truth=images.mean(axis=(1, 2, 3)))
+    found = published(tmp_path, network("batch", 1), tmp_path / "rows.npz", target="truth")
+    assert found.manifest.quality["r2"] > 0.99
+    assert found.manifest.gates["quality"]["passed"]
+
+
 def test_without_a_sample_rows_are_made_up_and_it_is_said(tmp_path: Path) -> None:
     found = published(tmp_path, network("batch"))
     assert found.notes == ("no --sample: compared on made-up rows; real ones would prove more",)
