@@ -317,18 +317,23 @@ def _refusal(options: ConvertOptions, attempts: list[Attempt], unusable: list[Co
         "parity",
         f"the ONNX graph does not answer like the original: {' and '.join(parts)}. Tried: {tried}. "
         "Nothing was published.",
-        hint=_remedy(options, unusable),
+        hint=_remedy(options, attempts, unusable),
         report={"attempts": [{"precision": each.precision, **each.examination} for each in attempts]},
     )
 
 
-def _remedy(options: ConvertOptions, unusable: list[ConversionError]) -> str:
+def _remedy(options: ConvertOptions, attempts: list[Attempt], unusable: list[ConversionError]) -> str:
     if options.precision != "auto":
         return "Leave --precision out: double inputs are then tried where single ones do not do."
     hint = (
         "The table shows where. If such a difference does not matter to you, raise --max-difference or "
         "--max-flips; else train with an estimator that converts faithfully (docs/guides/convert.md)."
     )
+    if not attempts[-1].examination["signature"]["batchable"]:
+        hint = (
+            "The graph mixes the rows of a request (a mean over dimension 0, for example), and not as the "
+            f"original does: export it with a dynamic first dimension. {hint}"
+        )
     if unusable:
         hint = f"Double precision, which might have helped, is not possible: {unusable[-1].message}. {hint}"
     return hint

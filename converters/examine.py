@@ -24,7 +24,7 @@ from rapide.converters.optimise.options import REAL_ROWS
 from rapide.converters.parity import Comparison, Tolerance, compare_labels, compare_numbers
 from rapide.converters.quality import METRICS, SCORES, TENSORS, constant_answers, measure
 from rapide.converters.quality_bar import CONSTANT, NONE, Hurdle, QualityVerdict, number_in, reach
-from rapide.converters.row_kinds import MISSING
+from rapide.converters.row_kinds import FEW, MISSING
 from rapide.converters.runner import Runner
 from rapide.converters.surgery import DATATYPES
 from rapide.server.model.graph_rules import check_graph
@@ -61,7 +61,10 @@ class _Examination:
             for output in candidate.outputs
         }
         self._runner = Runner(candidate.path, [output.name for output in candidate.outputs])
-        self._answers = self._answered()
+        self._answers = self._answered(by_set=False)
+        self._is_batchable = self._rows_are_independent()
+        if not self._is_batchable:
+            self._answers = self._answered(by_set=True)
         for name, array in self._answers.items():
             _check_shape(name, array, candidate.original[name])
 
@@ -87,7 +90,7 @@ class _Examination:
             "bytes": len(content),
             "nodes": len(self._model.graph.node),
             "graph": check_graph(cast("Any", self._model)).to_json(),
-            "signature": _signature(self._model, takes_missing, self._is_batchable()).to_json(),
+            "signature": _signature(self._model, takes_missing, self._is_batchable).to_json(),
             "columns": [column.to_json() for column in columns],
             "refused_missing": given_up,
             "table": table,
@@ -98,9 +101,10 @@ class _Examination:
             "latency_us": self._runner.latencies_us(self._candidate.feeds, self._speed_rows),
         }
 
-    def _answered(self) -> dict[str, Array]:
-        """The graph's answers to all rows: together, or each set in its own sizes where these differ."""
-        if not any(rows.sizes for rows in self._candidate.sets):
+    def _answered(self, *, by_set: bool) -> dict[str, Array]:
+        """The graph's answers to all rows: together, or each set in its own sizes where these differ; ``by_set``:
+        each set at once, as the original was asked."""
+        if not by_set and not any(rows.sizes for rows in self._candidate.sets):
             return self._runner.run_all(self._candidate.feeds)
         pieces = []
         for rows in self._candidate.sets:
@@ -108,7 +112,7 @@ class _Examination:
             sizes = rows.sizes
             for name in feeds.keys() & sizes.keys():
                 feeds[name] = cut(feeds[name], sizes[name])
-            answers = self._runner.run_all(feeds)
+            answers = self._runner.run(feeds) if by_set else self._runner.run_all(feeds)
             for name in answers.keys() & sizes.keys():
                 if list(answers[name].shape[1:]) != list(sizes[name]):
                     raise _wrong_shape(name, answers[name].shape, (len(answers[name]), *sizes[name]))
@@ -171,23 +175,28 @@ class _Examination:
             },
         }
 
-    def _is_batchable(self) -> bool:
-        """Whether rows alone get the answers that they get together, within a tenth of the tolerance (sums may be
-        taken in another order)."""
+    def _rows_are_independent(self) -> bool:
+        """Whether rows alone get the answers that they get among all, and together."""
         rows = self._candidate.real.spread(ALONE_ROWS)
+        feeds = {name: array[rows] for name, array in self._candidate.feeds.items()}
         alone = [
-            self._runner.run({name: array[row : row + 1] for name, array in self._candidate.feeds.items()})
-            for row in rows
+            self._runner.run({name: array[row : row + 1] for name, array in feeds.items()})
+            for row in range(len(rows))
         ]
+        among_all = {name: array[rows] for name, array in self._answers.items()}
+        return all(self._agree(together, alone) for together in (among_all, self._runner.run(feeds)))
+
+    def _agree(self, answered: Mapping[str, Array], alone: Sequence[Mapping[str, Array]]) -> bool:
+        """Within a tenth of the tolerance: sums may be taken in another order."""
         for output in self._candidate.outputs:
-            together = self._answers[output.name][rows]
+            together = answered[output.name]
             single = np.concatenate([answers[output.name] for answers in alone])
             tolerance = self._tolerances[output.name]
             tenth = Tolerance(tolerance.absolute / 10, tolerance.relative / 10)
             different = (
                 compare_labels(together, single)
                 if output.is_label
-                else compare_numbers(together.reshape(len(rows), -1), single.reshape(len(rows), -1), tenth)
+                else compare_numbers(together.reshape(len(alone), -1), single.reshape(len(alone), -1), tenth)
             )
             if different.over:
                 return False
@@ -276,12 +285,7 @@ class _Examination:
         """Rows with the answers that the *original* gave: real ones, and one of each other kind. Rows that differ
         (where some flips are allowed) are left out, for the server insists on every golden row."""
         candidate = self._candidate
-        rows = candidate.real.spread(GOLDEN_ROWS)
-        rows += [
-            each.start
-            for each in candidate.sets[1:]
-            if not each.advisory and not each.sizes and not (each.name == MISSING and each.column in given_up)
-        ]
+        rows = self._golden_batch() or self._golden_rows(given_up)
         rows = [row for row in rows if not any(self._compared(output, [row]).over for output in candidate.outputs)]
         if not rows:
             raise GateRefused("parity", "none of the golden rows gets the original's answer")
@@ -289,6 +293,19 @@ class _Examination:
         for name, array in candidate.original.items():
             golden[f"output:{name}"] = array[rows].astype(self._answers[name].dtype)
         save_arrays(candidate.path.parent / "golden.npz", golden)
+
+    def _golden_rows(self, given_up: Sequence[str]) -> list[int]:
+        return self._candidate.real.spread(GOLDEN_ROWS) + [
+            each.start
+            for each in self._candidate.sets[1:]
+            if not each.advisory and not each.sizes and not (each.name == MISSING and each.column in given_up)
+        ]
+
+    def _golden_batch(self) -> list[int]:
+        """Rows that are right only together, as the original was asked; none where rows are independent."""
+        if self._is_batchable:
+            return []
+        return [row for each in self._candidate.sets if each.name == FEW for row in range(each.start, each.stop)]
 
     def _write_real_rows(self) -> None:
         """What variants of the graph will be judged on: the sample's rows as inputs, with the true answers."""

@@ -20,6 +20,7 @@ from rapide.converters.arrays import save_arrays
 from rapide.converters.baseline import baseline
 from rapide.converters.channel import Channel
 from rapide.converters.columns import Column, Precision
+from rapide.converters.dependence import check_repeatable, depends_on_others, few_of
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
 from rapide.converters.probes import (
@@ -31,6 +32,7 @@ from rapide.converters.probes import (
     threshold_rows,
     unseen_rows,
 )
+from rapide.converters.row_kinds import FEW
 from rapide.converters.samples import TENSOR_SUFFIX, Frame, read_sample, read_tensors
 from rapide.converters.sources.contract import Original, TensorOriginal
 from rapide.converters.tensor_studio import TensorStudio
@@ -97,7 +99,8 @@ class _Studio:
         self._sample = sample[names]
         self._real = real_rows(sample)
         channel.step("asking the original about missing, unseen and extreme values")
-        self._made = generated_rows(original, self._sample) + extreme_rows(original, self._sample)
+        self._made = self._few_rows()
+        self._made += generated_rows(original, self._sample) + extreme_rows(original, self._sample)
         self._missing = missing_rows(original, self._sample)
         self._unseen = unseen_rows(original, self._sample)
         self._columns = self._described()
@@ -134,6 +137,16 @@ class _Studio:
                 arrays[name] = self._original.truth(self._real.frame[column])
         save_arrays(self._folder / f"{precision}.npz", arrays)
         return {"sets": _described(sets, self._sample)}
+
+    def _few_rows(self) -> list[ProbeSet]:
+        """Some real rows by themselves, where they get other answers than among all. Raises GateRefused."""
+        original, real = self._original, self._real.frame[self._sample.columns.tolist()]
+        chosen = few_of(len(real))
+        few = real.iloc[chosen].reset_index(drop=True)
+        answers = original.answers(few)
+        check_repeatable(answers, original.answers(few), original.outputs)
+        among_all = {name: array[chosen] for name, array in original.answers(real).items()}
+        return [ProbeSet(FEW, few)] if depends_on_others(answers, among_all, original.outputs) else []
 
     def _arrays(self, sets: Sequence[ProbeSet], precision: Precision) -> dict[str, Array]:
         feeds = [make_feeds(probe.frame, self._columns, precision) for probe in sets]

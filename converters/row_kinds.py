@@ -12,6 +12,8 @@ UNSEEN = "unseen categories"
 GENERATED = "generated rows"
 SIZES = "other sizes"
 EXTREME = "extreme values"
+FEW = "a few rows"
+"""Real ones, asked about by themselves: only where an answer depends on the other rows."""
 FAR = "far outside"
 """Beyond anything that the sample suggests: differences there are told, and refuse nothing."""
 

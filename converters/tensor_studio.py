@@ -14,8 +14,9 @@ from rapide.converters.arrays import cut, grown, save_arrays
 from rapide.converters.baseline import baseline
 from rapide.converters.channel import Channel
 from rapide.converters.columns import Precision
+from rapide.converters.dependence import check_repeatable, depends_on_others, few_of
 from rapide.converters.errors import ConversionError
-from rapide.converters.row_kinds import GENERATED, REAL, SIZES
+from rapide.converters.row_kinds import FEW, GENERATED, REAL, SIZES
 from rapide.converters.sources.contract import TensorInput, TensorOriginal
 from rapide.converters.versions import library_versions
 from rapide.server.tensors import Array
@@ -55,6 +56,7 @@ class TensorStudio:
         real = {name: array[self._chosen] for name, array in original.rows.items()}
         note = f"{len(self._chosen)} of {total} rows" if len(self._chosen) < total else ""
         self._sets = [_Set(REAL, real, original.answers(real), note)]
+        self._sets += self._few_rows()
         self._sets += self._if_answered(GENERATED, _generated(real))
         self._sets += [each for feeds in self._cut_rows(real) for each in self._if_answered(SIZES, feeds)]
 
@@ -104,6 +106,16 @@ class TensorStudio:
             return []
         sizes = ", ".join(f"{each} {list(array.shape[1:])}" for each, array in feeds.items())
         return [_Set(name, feeds, answers, sizes if name == SIZES else "")]
+
+    def _few_rows(self) -> list[_Set]:
+        """Some real rows by themselves, where they get other answers than among all. Raises GateRefused."""
+        real, outputs = self._sets[0], self._original.outputs
+        chosen = few_of(real.count)
+        feeds = {name: array[chosen] for name, array in real.feeds.items()}
+        answers = self._original.answers(feeds)
+        check_repeatable(answers, self._original.answers(feeds), outputs)
+        among_all = {name: array[chosen] for name, array in real.answers.items()}
+        return [_Set(FEW, feeds, answers)] if depends_on_others(answers, among_all, outputs) else []
 
     def _cut_rows(self, real: Feeds) -> list[Feeds]:
         """Some rows with every dimension that requests choose cut to half, and to 1."""

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from rapide.converters.convert import Published, convert
-from rapide.converters.errors import ConversionError
+from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.options import ConvertOptions
 from rapide.server.signature import DataType
 from tests.converters.in_process import InProcess
@@ -163,6 +163,47 @@ def test_a_fixed_batch_is_freed_where_the_graph_bears_it(tmp_path: Path) -> None
     assert found.manifest.signature.inputs[0].shape == (-1, 2, 4, 4)
     assert "takes exactly 1 row at a time; the published graph takes any number" in found.notes[0]
     assert len(answers(found, {"image": np.zeros((5, 2, 4, 4), np.float32)})["means"]) == 5
+
+
+def centred(*before: onnx.NodeProto) -> onnx.ModelProto:
+    """[n, 3] → each number less the mean of its column over the rows; ``before`` makes ``x`` of ``features``."""
+    nodes = [
+        *(before or [helper.make_node("Identity", ["features"], ["x"])]),
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0]),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "centred",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("kind", ["made up", "arrays", "a table"])
+def test_rows_that_depend_on_each_other_are_compared_as_they_were_asked(tmp_path: Path, kind: str) -> None:
+    frame = floats(1300).astype(np.float32)  # more rows than the graph is otherwise run with at a time
+    paths = {"made up": None, "arrays": tmp_path / "rows.npz", "a table": tmp_path / "rows.parquet"}
+    np.savez(tmp_path / "rows.npz", features=frame.to_numpy())
+    frame.to_parquet(tmp_path / "rows.parquet")
+    found = published(tmp_path, centred(), paths[kind])
+    assert not found.manifest.signature.batchable
+    assert [check["set"] for check in found.manifest.parity["checks"]][1:2] == ["a few rows"]
+    with np.load(found.folder / "golden.npz") as golden:
+        name = found.manifest.signature.inputs[0].name
+        rows = golden[f"input:{name}"]
+        np.testing.assert_allclose(golden["output:y"], rows - rows.mean(axis=0), atol=1e-5)
+
+
+def test_a_model_of_chance_is_told_so(tmp_path: Path) -> None:
+    noise = [
+        helper.make_node("RandomNormalLike", ["features"], ["noise"]),
+        helper.make_node("Add", ["features", "noise"], ["x"]),
+    ]
+    with pytest.raises(GateRefused, match="answers the same rows otherwise when it is asked again") as refused:
+        published(tmp_path, centred(*noise))
+    assert "drawn by chance" in refused.value.hint
 
 
 @pytest.mark.parametrize(
