@@ -6,11 +6,12 @@ import argparse
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rapide.cli.optimise import to_json as optimised_json
-from rapide.cli.optimise import write_page
+from rapide.cli.report_page import check_page, write_page
 from rapide.converters.columns import PRECISIONS
 from rapide.converters.convert import Published, convert
 from rapide.converters.errors import ConversionError, GateRefused
@@ -173,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
     """Converts and reports. 0 if a version was published, 3 if a gate refused it. Raises RapideError otherwise."""
     try:
         options = _options(args)
+        check_page(args.html)
         _announce(options)
         published = _convert(options, quiet=args.json)
     except GateRefused as error:
@@ -184,8 +186,10 @@ def run(args: argparse.Namespace) -> int:
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return REFUSED
-    if args.html is not None:
-        write_page(args.html, lambda: importlib.import_module("rapide.cli.convert_page").page(published, options))
+    missing = "" if args.html is None else write_page(args.html, lambda: _page().page(published, options))
+    if missing:
+        published = replace(published, notes=(*published.notes, missing))
+        print(f"Note: {missing}", file=sys.stderr)
     if args.json:
         print(json.dumps(_to_json(published), ensure_ascii=False))
     else:
@@ -283,6 +287,10 @@ def _optimised_json(published: Published) -> dict[str, Any] | None:
         return None
     label = published.label if published.labelled == published.optimised.version else ""
     return {**optimised_json(published.optimised), "label": label}
+
+
+def _page() -> Any:
+    return importlib.import_module("rapide.cli.convert_page")
 
 
 def _report() -> Any:

@@ -6,17 +6,17 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rapide.cli.report_page import check_page, write_page
 from rapide.converters.errors import ConversionError
 from rapide.converters.limits import GIB, Limits
 from rapide.converters.optimise.measures import DEFAULT_LIMITS, read_limits
 from rapide.converters.optimise.optimise import Optimised, optimise
 from rapide.converters.optimise.options import SIZES, OptimiseOptions
 from rapide.converters.optimise.recipes import RECIPES
-from rapide.server.errors import RapideError
 
 _RECIPES = "\n".join(f"  {recipe.name:<16}{recipe.method}" for recipe in RECIPES)
 _LIMITS = ", ".join(f"{measure}={limit:g}" for measure, limit in DEFAULT_LIMITS.items())
@@ -126,9 +126,12 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Optimises and reports. Raises RapideError."""
     options = _options(args)
+    check_page(args.html)
     optimised = _optimise(options, quiet=args.json)
-    if args.html is not None:
-        write_page(args.html, lambda: _page().page(optimised))
+    missing = "" if args.html is None else write_page(args.html, lambda: _page().page(optimised))
+    if missing:
+        optimised = replace(optimised, notes=(*optimised.notes, missing))
+        print(f"Note: {missing}", file=sys.stderr)
     if args.json:
         print(json.dumps(to_json(optimised), ensure_ascii=False))
     else:
@@ -185,15 +188,6 @@ def _profiled(args: argparse.Namespace) -> dict[int, float]:
     from rapide.converters.optimise.usage import sizes_of  # noqa: PLC0415 - imports numpy
 
     return sizes_of(args.profile, args.name)
-
-
-def write_page(path: Path, make: Callable[[], Any]) -> None:
-    """Writes the page that ``make`` gives. Raises RapideError without matplotlib, OSError."""
-    try:
-        page = make()
-    except ImportError as error:
-        raise RapideError(str(error)) from None
-    page.save(path)
 
 
 def _page() -> Any:

@@ -19,7 +19,7 @@ from rapide.cli import convert as module
 from rapide.cli.main import main
 from rapide.converters.convert import convert
 from rapide.converters.options import ConvertOptions
-from tests.converters.in_process import InProcess
+from tests.converters.in_process import InProcess, trial_in_process
 from tests.converters.material import floats, saved, two_classes
 from tests.converters.test_planted_errors import edited, scale_wrongly
 
@@ -110,6 +110,36 @@ def test_errors_are_words_and_exit_1(
 ) -> None:
     assert main(arguments(folder, *more)) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_page_that_could_not_be_written_is_said_before_the_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(folder, "--html", str(folder / "absent" / "page.html"))) == 1
+    err = capsys.readouterr().err
+    assert f"there is no folder {folder / 'absent'}" in err
+    assert "Opening" not in err
+    assert not (folder / "models").exists()
+
+
+def test_a_page_that_fails_afterwards_hides_no_version(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder for the page is removed while the model is converted."""
+    pages = folder / "pages"
+    pages.mkdir()
+
+    def convert_and_remove(options: ConvertOptions, listener: Any) -> Any:
+        pages.rmdir()
+        return convert(options, listener, sandbox=InProcess(), trial=trial_in_process)
+
+    monkeypatch.setattr(module, "convert", convert_and_remove)
+    assert main(arguments(folder, "--html", str(pages / "page.html"), "--json")) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["version"] == 1
+    assert f"the page {pages / 'page.html'} was not written" in found["notes"][-1]
+    assert "was not written" in err
 
 
 def test_errors_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,7 @@ def test_for_scripts(repository: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--max-loss", "lots"], "--max-loss 'lots' is neither"),
         (["--memory-gib", "0"], "must be above 0"),
         (["--rows", "absent.csv"], "the rows absent.csv are no file"),
+        (["--html", "absent/page.html"], "--html absent/page.html: there is no folder"),
         (["--only", "magic"], "there is no recipe 'magic'"),
     ],
 )
