@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -98,9 +98,13 @@ def convert(
         options = replace(options, model=subject.path, origin=subject.origin)
         _check_sample(options, subject.source)
         facts, attempts, chosen = _attempts(options, subject.source, folder, listen, sandbox)
-        _check_gates(options, chosen)
-        listen("step", "publishing")
-        version, manifest = publish_attempt(options, folder, facts, chosen, trial)
+        try:
+            _check_gates(options, chosen)
+            listen("step", "publishing")
+            version, manifest = publish_attempt(options, folder, facts, chosen, trial)
+        except GateRefused as error:
+            error.report = {**_found(attempts), "chosen": chosen.precision}
+            raise
         optimised = _optimised(options, folder, version, listen, sandbox, trial) if options.optimise else None
     _set_label(options, (optimised and optimised.version) or version)
     return Published(
@@ -318,8 +322,13 @@ def _refusal(options: ConvertOptions, attempts: list[Attempt], unusable: list[Co
         f"the ONNX graph does not answer like the original: {' and '.join(parts)}. Tried: {tried}. "
         "Nothing was published.",
         hint=_remedy(options, attempts, unusable),
-        report={"attempts": [{"precision": each.precision, **each.examination} for each in attempts]},
+        report=_found(attempts),
     )
+
+
+def _found(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """What a refusal reports: what was found of each precision that was tried."""
+    return {"attempts": [{"precision": each.precision, **each.examination} for each in attempts]}
 
 
 def _remedy(options: ConvertOptions, attempts: list[Attempt], unusable: list[ConversionError]) -> str:

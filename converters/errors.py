@@ -17,7 +17,8 @@ class ConversionError(RapideError):
 class GateRefused(ConversionError):
     """A check before publishing failed: ``gate`` names it, the message holds the figure and the limit.
 
-    ``report`` is what the checks found (parity's tables), for the command to show.
+    ``report`` is what the checks found, for the command to show: ``attempts`` by precision, and ``chosen``, the
+    precision of the one that was refused where parity held.
     """
 
     def __init__(self, gate: str, message: str, *, hint: str = "", report: dict[str, Any] | None = None) -> None:

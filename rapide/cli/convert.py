@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,29 +173,42 @@ def _add_checks(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Converts and reports. 0 if a version was published, 3 if a gate refused it. Raises RapideError otherwise."""
+    options = _options(args)
+    check_page(args.html)
     try:
-        options = _options(args)
-        check_page(args.html)
         _announce(options)
         published = _convert(options, quiet=args.json)
     except GateRefused as error:
-        if args.json:
-            print(json.dumps(_refusal_json(error), ensure_ascii=False))
-        else:
-            _report().print_attempts(error.report.get("attempts", []))
-        print(f"rapide: refused by the {error.gate} gate: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
-        return REFUSED
-    missing = "" if args.html is None else write_page(args.html, lambda: _page().page(published, options))
+        return _refused(args, options, error)
+    missing = _written(args.html, lambda: _page().page(published, options))
     if missing:
         published = replace(published, notes=(*published.notes, missing))
-        print(f"Note: {missing}", file=sys.stderr)
     if args.json:
         print(json.dumps(_to_json(published), ensure_ascii=False))
     else:
         _report().print_published(published, options)
     return 0
+
+
+def _refused(args: argparse.Namespace, options: ConvertOptions, error: GateRefused) -> int:
+    """Says what was found, on a page too where one is wanted. Returns the exit code."""
+    _written(args.html, lambda: _page().refusal_page(error, options))
+    if args.json:
+        print(json.dumps(_refusal_json(error), ensure_ascii=False))
+    else:
+        _report().print_attempts(error.report.get("attempts", []))
+    print(f"rapide: refused by the {error.gate} gate: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+    return REFUSED
+
+
+def _written(path: Path | None, make: Callable[[], Any]) -> str:
+    """Writes the page that is wanted (None: none is). Returns, after saying it, why that could not be done."""
+    missing = "" if path is None else write_page(path, make)
+    if missing:
+        print(f"Note: {missing}", file=sys.stderr)
+    return missing
 
 
 def _options(args: argparse.Namespace) -> ConvertOptions:

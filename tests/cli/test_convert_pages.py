@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from rapide.cli import convert as convert_command
 from rapide.cli.main import main
+from rapide.converters.convert import convert
+from rapide.converters.options import ConvertOptions
 from tests.browser import Seen, look_at
+from tests.converters.in_process import InProcess, trial_in_process
 from tests.converters.material import TARGET, cars, floats, saved, two_classes
+from tests.converters.test_planted_errors import edited, scale_wrongly
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +55,83 @@ def test_what_was_converted(folder: Path, tmp_path: Path) -> None:
     assert wanted <= set(seen.headings)
     assert any(heading.startswith("Parity, float32: the graph answers") for heading in seen.headings)
     gates = next(table for table in seen.tables if table[0][0] == "gate")
-    assert {row[0] for row in gates[1:]} >= {"graph", "parity", "quality", "speed", "load"}
+    assert {row[0] for row in gates[1:]} >= {"graph", "parity", "quality", "speed", "trial"}
     assert {row[4] for row in gates[1:]} == {"passed"}
     counts = next(table for table in seen.tables if table[0][:3] == ["rows", "number", "output"])
     assert {row[0] for row in counts[1:]} >= {"real rows", "on split thresholds"}
     assert {row[-1] for row in counts[1:]} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("more", "gate", "verdicts"),
+    [
+        pytest.param(
+            ("--metric", "accuracy", "--hurdle", "1.5"),
+            "quality",
+            ["passed", "passed", "passed", "passed", "refused", "passed", "not reached"],
+            id="quality",
+        ),
+        pytest.param(
+            ("--baseline", "none", "--max-latency-us", "0.001"),
+            "speed",
+            ["passed", "passed", "passed", "refused", "not reached"],
+            id="speed",
+        ),
+    ],
+)
+def test_what_was_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
+    gate: str,
+    verdicts: list[str],
+) -> None:
+    seen, report = refused(tmp_path, capsys, monkeypatch, InProcess(), *more)
+    assert report["gate"] == gate
+    assert report["report"]["chosen"] == "float32"
+    assert [attempt["passed"] for attempt in report["report"]["attempts"]] == [True]
+    assert seen.title == f"m: refused by the {gate} gate"
+    assert report["hint"] in seen.text
+    proofs = next(table for table in seen.tables if table[0][0] == "gate")
+    assert [row[4] for row in proofs[1:]] == verdicts
+    assert {"Proofs", "Parity, float32: the graph answers like the original", "Speed"} <= set(seen.headings)
+
+
+def test_the_worst_rows_of_a_graph_that_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, report = refused(
+        tmp_path, capsys, monkeypatch, InProcess(edited(scale_wrongly)), "--precision", "float32"
+    )
+    assert report["gate"] == "parity"
+    assert "Parity, float32: the graph differs from the original" in seen.headings
+    proofs = next(table for table in seen.tables if table[0][0] == "gate")
+    assert "refused" in [row[4] for row in proofs[1:] if row[0] == "parity"]
+    worst = next(table for table in seen.tables if table[0][:3] == ["rows", "output", "original"])
+    assert any("width=" in row[-1] for row in worst[1:])
+
+
+def refused(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: InProcess,
+    *more: str,
+) -> tuple[Seen, dict[str, Any]]:
+    """The page and the JSON of a conversion that is refused with ``more``."""
+
+    def convert_here(options: ConvertOptions, listener: Any) -> Any:
+        return convert(options, listener, sandbox=sandbox, trial=trial_in_process)
+
+    monkeypatch.setattr(convert_command, "convert", convert_here)
+    rows = floats()
+    model, sample = saved(folder, make_pipeline(StandardScaler(), LogisticRegression()), rows, two_classes(rows))
+    command = ["convert", str(model), "--name", "m", "--sample", str(sample), "--to", str(folder / "models")]
+    page = folder / "page.html"
+    assert main([*command, "--target", TARGET, *more, "--html", str(page), "--json"]) == convert_command.REFUSED
+    assert not (folder / "models").exists()
+    return look_at(page, folder), json.loads(capsys.readouterr().out)
 
 
 def test_what_was_optimised(folder: Path, tmp_path: Path) -> None:
