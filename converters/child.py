@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -36,7 +37,8 @@ def main(module: str, job_path: str, descriptor: str) -> int:
         channel.send({"error": {"memory": True}})
         return 1
     except BaseException as error:  # noqa: BLE001 - SystemExit too: foreign code must not pass for success
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log may lie on the very disk that is full
+            traceback.print_exc()
         channel.send({"error": {"unexpected": f"{type(error).__name__}: {error}"[:2000]}})
         return 1
     return 0

@@ -10,7 +10,6 @@ published was checked by a process which nobody else's code ran in.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from rapide.converters.options import ConvertOptions
 from rapide.converters.publishing import Attempt, publish_attempt
 from rapide.converters.quality_bar import CONSTANT, NONE, check_bar, number_in
 from rapide.converters.quality_bar import refusal as quality_refusal
+from rapide.converters.room import work_folder
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source
 from rapide.converters.subject import subject_of
@@ -90,8 +90,7 @@ def convert(
             notes.append(text)
         listener(kind, text)
 
-    with tempfile.TemporaryDirectory(prefix="rapide-convert-") as name:
-        folder = Path(name)
+    with work_folder("rapide-convert-") as folder:
         listen("step", "looking for the model")
         options = placed(options, folder)
         subject = subject_of(options.model, folder, options.limits)

@@ -23,6 +23,7 @@ from typing import Any, Protocol, Self
 
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
+from rapide.converters.room import no_room
 from rapide.converters.watch import Watch
 
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
@@ -196,7 +197,8 @@ class Sandbox:
             return ConversionError(_text(error, "message"), hint=_text(error, "hint"))
         if error.get("memory") or _is_about_memory(_text(error, "unexpected")):
             return self._out_of_memory()
-        return ConversionError(
+        told = no_room(_text(error, "unexpected"), self._folder)
+        return told or ConversionError(
             f"{self._step} failed: {_text(error, 'unexpected') or 'no reason given'}", hint=self._log_hint()
         )
 

@@ -9,7 +9,6 @@ published versions never change.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from rapide.converters.optimise.choice import Contender, Verdict, decide, too_fa
 from rapide.converters.optimise.options import OptimiseOptions
 from rapide.converters.optimise.publishing import Kept, publish_variants
 from rapide.converters.optimise.recipes import ORIGINAL, Recipe, chosen
+from rapide.converters.room import work_folder
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.trial_gate import Trial
 from rapide.server.errors import NotFound
@@ -92,8 +92,8 @@ def optimise(
             notes.append(text)
         listener(kind, text)
 
-    with tempfile.TemporaryDirectory(prefix="rapide-optimise-") as name:
-        studio = _Studio(options, entry, manifest, Path(name), listen, sandbox)
+    with work_folder("rapide-optimise-") as folder:
+        studio = _Studio(options, entry, manifest, folder, listen, sandbox)
         tried = studio.run(recipes)
         if studio.facts["rows"]["golden_only"]:
             listen("note", _few_rows(studio.facts["rows"]["held_out"]))
@@ -106,7 +106,7 @@ def optimise(
         if any(each.name != ORIGINAL for each in kept):
             listen("step", "publishing")
             version, published = publish_variants(
-                options, entry, manifest, kept, tried, studio.facts, trial, Path(name)
+                options, entry, manifest, kept, tried, studio.facts, trial, folder
             )
     return Optimised(
         parent=entry,

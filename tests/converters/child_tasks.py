@@ -44,6 +44,17 @@ def fail(job: dict[str, Any], channel: Channel) -> None:
     raise ZeroDivisionError("by zero")
 
 
+def meet_a_full_disk(job: dict[str, Any], channel: Channel) -> None:
+    """Not even the log can be written: it lies on the same disk."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, sys.stderr.fileno())
+    os.write(full, b"x")
+
+
+def write_too_much(job: dict[str, Any], channel: Channel) -> None:
+    Path(job["to"]).write_bytes(bytes(2_000_000))
+
+
 def leave(job: dict[str, Any], channel: Channel) -> None:
     os._exit(0)
 

@@ -54,6 +54,16 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def test_a_full_disk_is_told_by_its_folder(child: Make, tmp_path: Path) -> None:
+    assert f"no space left in {tmp_path.parent}, where" in ended_badly(child("meet_a_full_disk"))
+
+
+def test_a_file_that_became_too_large_is_told(child: Make, tmp_path: Path) -> None:
+    told = ended_badly(child("write_too_much", to=str(tmp_path / "large")))
+    assert "became larger than is allowed here" in told
+    assert "Traceback" not in told
+
+
 def test_a_conversation(child: Make) -> None:
     heard: list[tuple[str, str]] = []
     with child("answer", heard=heard) as sandbox:
