@@ -23,6 +23,7 @@ from rapide.converters.columns import Column, Precision
 from rapide.converters.dependence import check_repeatable, depends_on_others, few_of
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
+from rapide.converters.finite import notes_on_answers
 from rapide.converters.probes import (
     ProbeSet,
     extreme_rows,
@@ -99,6 +100,9 @@ class _Studio:
         self._sample = sample[names]
         self._real = real_rows(sample)
         channel.step("asking the original about missing, unseen and extreme values")
+        self._real_answers = original.answers(self._real.frame[names])
+        for said in notes_on_answers(self._real_answers, original.outputs):
+            channel.note(said)
         self._made = self._few_rows()
         self._made += generated_rows(original, self._sample) + extreme_rows(original, self._sample)
         self._missing = missing_rows(original, self._sample)
@@ -108,8 +112,7 @@ class _Studio:
     def facts(self) -> dict[str, Any]:
         """What the manifest will say about the model, and ``baseline.json``."""
         self._channel.step("computing the baseline statistics")
-        real = self._real.frame[self._sample.columns.tolist()]
-        statistics = baseline(self._sample, self._columns, self._original.answers(real), self._original.outputs)
+        statistics = baseline(self._sample, self._columns, self._real_answers, self._original.outputs)
         (self._folder / "baseline.json").write_text(json.dumps(statistics, allow_nan=False), encoding="utf-8")
         return {
             "columns": [column.to_json() for column in self._columns],
@@ -145,7 +148,7 @@ class _Studio:
         few = real.iloc[chosen].reset_index(drop=True)
         answers = original.answers(few)
         check_repeatable(answers, original.answers(few), original.outputs)
-        among_all = {name: array[chosen] for name, array in original.answers(real).items()}
+        among_all = {name: array[chosen] for name, array in self._real_answers.items()}
         return [ProbeSet(FEW, few)] if depends_on_others(answers, among_all, original.outputs) else []
 
     def _arrays(self, sets: Sequence[ProbeSet], precision: Precision) -> dict[str, Array]:

@@ -16,6 +16,7 @@ from rapide.converters.channel import Channel
 from rapide.converters.columns import Precision
 from rapide.converters.dependence import check_repeatable, depends_on_others, few_of
 from rapide.converters.errors import ConversionError
+from rapide.converters.finite import notes_on_answers
 from rapide.converters.row_kinds import FEW, GENERATED, REAL, SIZES
 from rapide.converters.sources.contract import TensorInput, TensorOriginal
 from rapide.converters.versions import library_versions
@@ -56,6 +57,8 @@ class TensorStudio:
         real = {name: array[self._chosen] for name, array in original.rows.items()}
         note = f"{len(self._chosen)} of {total} rows" if len(self._chosen) < total else ""
         self._sets = [_Set(REAL, real, original.answers(real), note)]
+        for said in notes_on_answers(self._sets[0].answers, original.outputs):
+            channel.note(said)
         self._sets += self._few_rows()
         self._sets += self._if_answered(GENERATED, _generated(real))
         self._sets += [each for feeds in self._cut_rows(real) for each in self._if_answered(SIZES, feeds)]

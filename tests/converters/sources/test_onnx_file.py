@@ -196,6 +196,36 @@ def test_rows_that_depend_on_each_other_are_compared_as_they_were_asked(tmp_path
         np.testing.assert_allclose(golden["output:y"], rows - rows.mean(axis=0), atol=1e-5)
 
 
+def logarithm(*, less: float) -> onnx.ModelProto:
+    """[n, 3] → the logarithm of x − ``less``, which is NaN where that is below zero."""
+    graph = helper.make_graph(
+        [helper.make_node("Sub", ["features", "less"], ["x"]), helper.make_node("Log", ["x"], ["y"])],
+        "logarithm",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(np.array([less], np.float32), "less")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_a_model_that_answers_only_nan_is_refused(tmp_path: Path, ending: str) -> None:
+    frame = floats().abs().astype(np.float32)
+    np.savez(tmp_path / "rows.npz", features=frame.to_numpy())
+    frame.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(GateRefused, match="answers all 120 real rows with NaN or infinity in 'y'"):
+        published(tmp_path, logarithm(less=100.0), tmp_path / f"rows.{ending}")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_model_that_sometimes_answers_nan_is_noted(tmp_path: Path) -> None:
+    rows = np.full((40, 3), 2.0, np.float32)
+    rows[:10, 0] = 0.5
+    np.savez(tmp_path / "rows.npz", features=rows)
+    found = published(tmp_path, logarithm(less=1.0), tmp_path / "rows.npz")
+    assert "10 of 40 real rows are answered with NaN or infinity in 'y'" in found.notes
+
+
 def test_a_model_of_chance_is_told_so(tmp_path: Path) -> None:
     noise = [
         helper.make_node("RandomNormalLike", ["features"], ["noise"]),
