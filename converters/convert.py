@@ -19,6 +19,7 @@ from typing import Any, cast
 from rapide.converters.columns import Precision
 from rapide.converters.constants import placed
 from rapide.converters.errors import ConversionError, GateRefused
+from rapide.converters.limits import GIB, Limits
 from rapide.converters.lineage import who
 from rapide.converters.metric_names import check_metric
 from rapide.converters.optimise.optimise import Optimised, optimise
@@ -75,6 +76,7 @@ def convert(
     options: ConvertOptions, listener: Listener, *, sandbox: SandboxMaker = Sandbox, trial: Trial = try_version
 ) -> Published:
     """Converts, checks and publishes. ``sandbox`` makes the processes that work, ``trial`` tries what came out.
+    The listener also hears a ``"caution"``, before code that is stored in a model runs.
 
     Raises ConversionError (GateRefused where a check failed) or another RapideError; then nothing was published.
     """
@@ -93,9 +95,12 @@ def convert(
     with work_folder("rapide-convert-") as folder:
         listen("step", "looking for the model")
         options = placed(options, folder)
-        subject = subject_of(options.model, folder, options.limits)
+        named = options.model
+        subject = subject_of(named, folder, options.limits)
         options = replace(options, model=subject.path, origin=subject.origin)
         _check_sample(options, subject.source)
+        if subject.source.runs_code:
+            listener("caution", _caution(named, options.limits))
         facts, attempts, chosen = _attempts(options, subject.source, folder, listen, sandbox)
         try:
             _check_gates(options, chosen)
@@ -182,6 +187,13 @@ def _set_label(options: ConvertOptions, version: int) -> None:
             f"version {version} is published, but the label {options.label!r} could not be set: {error}",
             hint=f"Set it with: rapide label {options.repository} {options.name} …",
         ) from error
+
+
+def _caution(model: Path, limits: Limits) -> str:
+    return (
+        f"Opening {model} runs code that is stored in it: in a child process, with at most "
+        f"{limits.memory_bytes / GIB:g} GiB of memory, {limits.time_s:g} s, and no network."
+    )
 
 
 def _check_sample(options: ConvertOptions, source: Source) -> None:

@@ -52,7 +52,7 @@ _FIXED = {
 }
 
 Listener = Callable[[str, str], None]
-"""Called with ``"step"``, ``"note"`` or ``"confinement"`` and its text."""
+"""Called with ``"step"``, ``"note"``, ``"confinement"`` or ``"caution"`` and its text."""
 
 
 class Dialogue(Protocol):

@@ -47,14 +47,6 @@ def subject_of(model: Path, folder: Path, limits: Limits) -> Subject:
     return Subject(model, source, {"mlflow": origin} if origin else {})
 
 
-def may_run_code(model: Path) -> bool:
-    """Whether opening what ``model`` names may run code that is stored in it. Raises ConversionError where
-    nothing can open it."""
-    if mlflow_address(str(model)) or (model / _MARKER).is_file():
-        return True
-    return source_of(model).runs_code
-
-
 def _need(name: str, extra: str, modules: tuple[str, ...]) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:

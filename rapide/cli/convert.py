@@ -21,7 +21,6 @@ from rapide.converters.metric_names import METRIC_NAMES
 from rapide.converters.optimise.measures import read_limits
 from rapide.converters.options import ConvertOptions
 from rapide.converters.sources.table import suffixes
-from rapide.converters.subject import may_run_code
 
 EXAMPLES = """\
 examples:
@@ -176,7 +175,6 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     check_page(args.html)
     try:
-        _announce(options)
         published = _convert(options, quiet=args.json)
     except GateRefused as error:
         return _refused(args, options, error)
@@ -247,15 +245,6 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
     )
 
 
-def _announce(options: ConvertOptions) -> None:
-    if not options.constant and may_run_code(options.model):
-        print(
-            f"Opening {options.model} runs code that is stored in it: in a child process, with at most "
-            f"{options.limits.memory_bytes / GIB:g} GiB of memory, {options.limits.time_s:g} s, and no network.",
-            file=sys.stderr,
-        )
-
-
 def _convert(options: ConvertOptions, *, quiet: bool) -> Published:
     if quiet or not sys.stderr.isatty():
         return convert(options, _say_notes)
@@ -265,7 +254,7 @@ def _convert(options: ConvertOptions, *, quiet: bool) -> Published:
 
 def _say_notes(kind: str, text: str) -> None:
     if kind != "step":
-        print(f"Note: {text}", file=sys.stderr)
+        print(text if kind == "caution" else f"Note: {text}", file=sys.stderr)
 
 
 def _refusal_json(error: GateRefused) -> dict[str, Any]:

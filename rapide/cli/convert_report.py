@@ -31,7 +31,7 @@ def with_progress(work: Callable[[Callable[[str, str], None]], Result]) -> Resul
             if kind == "step":
                 status.update(text)
             else:
-                console.print(f"Note: {text}", markup=False)
+                console.print(text if kind == "caution" else f"Note: {text}", markup=False)
 
         return work(listen)
 

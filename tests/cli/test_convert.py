@@ -112,6 +112,20 @@ def test_errors_are_words_and_exit_1(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [["--name", "a/b"], ["--sample", "absent.csv"], ["--label", "7th"], ["--metric", "accuracy"], []],
+    ids=["name", "sample", "label", "metric", "model"],
+)
+def test_nothing_is_said_to_be_opened_that_will_not_be(
+    folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    if not wrong:
+        (folder / "model.joblib").unlink()
+    assert main(arguments(folder, *wrong)) == 1
+    assert "Opening" not in capsys.readouterr().err
+
+
 def test_a_page_that_could_not_be_written_is_said_before_the_work(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
