@@ -15,10 +15,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SIGNS = {os.strerror(number): number for number in (*_FULL, errno.EFBIG)}
 """How the system says it, also in the words of libraries that wrap the error."""
 
+_REMEDY = "Make room there, or name a folder with more of it: TMPDIR=/var/tmp rapide …"
+
 
 @contextmanager
 def work_folder(prefix: str) -> Iterator[Path]:
     """A new folder where TMPDIR says, gone afterwards. Raises ConversionError where there is no room in it."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:  # it tries to write into each that it knows
+        raise ConversionError(
+            "there is no folder for temporary files that can be written to: the disk may be full", hint=_REMEDY
+        ) from error
     with tempfile.TemporaryDirectory(prefix=prefix) as name:
         try:
             yield Path(name)
@@ -38,7 +46,7 @@ def no_room(text: str, folder: Path) -> ConversionError | None:
     if number in _FULL:
         return ConversionError(
             f"no space left in {folder.parent}, where the work is done",
-            hint="Make room there, or name a folder with more of it: TMPDIR=/var/tmp rapide …",
+            hint=_REMEDY,
         )
     return ConversionError(
         f"a file in {folder.parent}, where the work is done, became larger than is allowed here",

@@ -156,6 +156,20 @@ def test_a_page_that_fails_afterwards_hides_no_version(
     assert "was not written" in err
 
 
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [(0, "no folder for temporary files that can be written to"), (2, "became larger than is allowed here")],
+)
+def test_files_that_may_get_no_longer_are_said_in_words(folder: Path, blocks: int, message: str) -> None:
+    program = "import sys; from rapide.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "-", sys.executable, "-c", program]
+    done = subprocess.run([*command, *arguments(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "models").exists()
+
+
 def test_errors_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path, "--json")) == 1
     out, err = capsys.readouterr()
