@@ -13,6 +13,7 @@ from typing import Any
 
 from rapide.cli.optimise import to_json as optimised_json
 from rapide.cli.report_page import check_page, write_page
+from rapide.cli.stopping import cleared_away
 from rapide.converters.columns import PRECISIONS
 from rapide.converters.convert import Published, convert
 from rapide.converters.errors import ConversionError, GateRefused
@@ -170,6 +171,7 @@ def _add_checks(group: argparse._ArgumentGroup) -> None:
     )
 
 
+@cleared_away()
 def run(args: argparse.Namespace) -> int:
     """Converts and reports. 0 if a version was published, 3 if a gate refused it. Raises RapideError otherwise."""
     options = _options(args)

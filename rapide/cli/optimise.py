@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rapide.cli.report_page import check_page, write_page
+from rapide.cli.stopping import cleared_away
 from rapide.converters.errors import ConversionError
 from rapide.converters.limits import GIB, Limits
 from rapide.converters.optimise.measures import DEFAULT_LIMITS, read_limits
@@ -123,6 +124,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     )
 
 
+@cleared_away()
 def run(args: argparse.Namespace) -> int:
     """Optimises and reports. Raises RapideError."""
     options = _options(args)

@@ -51,8 +51,9 @@ _COMMANDS_HEAD = """\
 <!-- Rendered by scripts/reference from the commands' own help; edit that. -->
 
 Exit codes of every command: 0 done; 1 it could not be done, and why is on standard error; 2 the command line is
-wrong; 70 a mistake of rapide's; 130 interrupted. `rapide convert` has one more: 3 a gate refused the model, since
-its graph does not answer like the original. `RAPIDE_DEBUG=1` shows tracebacks.
+wrong; 70 a mistake of rapide's; 130 interrupted. `rapide convert` has one more: 3 a gate refused the model.
+`convert` and `optimise` end with 143 after SIGTERM, their folders and processes cleared away.
+`RAPIDE_DEBUG=1` shows tracebacks.
 
 With `--json`, an error is an object on standard output as well, `{"error": "what is wrong", "hint": "what to do"}`
 (the hint may be empty); the exit code is the same.
