@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from rapide.cli import convert as module
+from rapide.cli.convert_report import print_published
 from rapide.cli.main import main
 from rapide.converters.convert import convert
 from rapide.converters.options import ConvertOptions
@@ -73,6 +75,27 @@ def test_json_is_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert report["quality"]["accuracy"] > 0.8
     assert report["parity"]["float32"]["passed"] is True
     assert (Path(report["folder"]) / "manifest.json").exists()
+
+
+def test_a_label_is_shown_with_the_optimised_version_that_has_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether a variant is faster depends on the machine: so that one was is put in afterwards."""
+    options = ConvertOptions(
+        folder / "model.joblib", folder / "sample.parquet", folder / "models", "m", label="stable", optimise=True
+    )
+    found = convert(options, lambda kind, text: None, sandbox=InProcess(), trial=trial_in_process)
+    assert found.optimised is not None
+    plain = replace(found, optimised=replace(found.optimised, version=None, manifest=None))
+    other = replace(found, optimised=replace(found.optimised, version=2, manifest=None))
+    for published, first, second in ((plain, "stable", ""), (other, "", "stable")):
+        shown = module._to_json(published)
+        assert (shown["label"], shown["optimised"]["label"]) == (first, second)
+    capsys.readouterr()
+    print_published(other, options)
+    one, two = capsys.readouterr().out.split("published m version 2")
+    assert "\nlabel     stable" not in one
+    assert "\nlabel     stable" in two
 
 
 @pytest.mark.usefixtures("tampered")
