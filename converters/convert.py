@@ -33,9 +33,9 @@ from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source
 from rapide.converters.subject import subject_of
 from rapide.converters.trial_gate import Trial
-from rapide.server.errors import Conflict, RapideError
+from rapide.server.errors import Conflict, InvalidRequest, NotFound, RapideError
 from rapide.server.repository.labels import LabelChanges, apply_changes, parse_changes
-from rapide.server.repository.layout import check_model_name
+from rapide.server.repository.layout import check_label_name, check_model_name, parse_version
 from rapide.server.repository.local import LocalRepository
 from rapide.server.repository.manifest import Manifest
 from rapide.server.trials import try_version
@@ -83,6 +83,7 @@ def convert(
     started_s = time.monotonic()
     check_model_name(options.name)
     _check_label(options)
+    _check_parent(options)
     check_metric(options.metric, options.target)
     check_bar(options.baseline, options.hurdle, options.metric, options.target)
     notes: list[str] = []
@@ -151,7 +152,14 @@ def label_changes(text: str, version: int) -> LabelChanges:
     if not text:
         return LabelChanges({})
     label, colon, share = text.partition(":")
-    return parse_changes([f"{label}={version}{colon}{share}"])
+    check_label_name(label)
+    try:
+        return parse_changes([f"{label}={version}{colon}{share}"])
+    except InvalidRequest:  # it shows the change, which nobody wrote
+        raise InvalidRequest(
+            f"--label {text[:96]!r} is neither a label nor a label with a share of the requests",
+            hint=f"Write --label {label}, or --label {label}:10% for a share.",
+        ) from None
 
 
 def _check_label(options: ConvertOptions) -> None:
@@ -174,6 +182,19 @@ def _check_label(options: ConvertOptions) -> None:
             hint=f"Nothing was published. Say first who takes the rest: rapide label {options.repository} "
             f"{options.name} stable=VERSION; the first version of a model takes --label stable.",
         ) from error
+
+
+def _check_parent(options: ConvertOptions) -> None:
+    """Raises NotFound for a parent that is no version of the model."""
+    folder = options.repository / options.name
+    if options.parent is None or (options.parent > 0 and (folder / str(options.parent)).is_dir()):
+        return
+    names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    versions = sorted(version for version in map(parse_version, names) if version is not None)
+    raise NotFound(
+        f"--parent {options.parent}: {options.name} has no such version",
+        hint=f"Versions there are: {', '.join(map(str, versions)) or 'none'}.",
+    )
 
 
 def _set_label(options: ConvertOptions, version: int) -> None:

@@ -83,6 +83,7 @@ def optimise(
     Raises RapideError; then nothing was published."""
     started_s = time.monotonic()
     recipes = chosen(options.only)
+    chosen(options.keep)  # names are checked, as above
     entry, manifest = _subject(options)
     verify_version(entry)
     notes: list[str] = []

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rapide.cli.finite import check_finite
 from rapide.cli.optimise import to_json as optimised_json
 from rapide.cli.report_page import check_page, write_page
 from rapide.cli.stopping import cleared_away
@@ -212,6 +213,16 @@ def _written(path: Path | None, make: Callable[[], Any]) -> str:
 
 
 def _options(args: argparse.Namespace) -> ConvertOptions:
+    check_finite(
+        {
+            "--max-difference": args.max_difference,
+            "--max-latency-us": args.max_latency_us,
+            "--memory-gib": args.memory_gib,
+            "--timeout": args.timeout,
+        }
+    )
+    if args.max_latency_us is not None and args.max_latency_us <= 0:
+        raise ConversionError("--max-latency-us must be above 0")
     if args.max_difference < 0 or args.max_flips < 0:
         raise ConversionError("--max-difference and --max-flips cannot be below 0")
     if args.memory_gib <= 0 or args.timeout <= 0:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rapide.cli.finite import check_finite
 from rapide.cli.report_page import check_page, write_page
 from rapide.cli.stopping import cleared_away
 from rapide.converters.errors import ConversionError
@@ -168,6 +169,7 @@ def to_json(optimised: Optimised) -> dict[str, Any]:
 
 
 def _options(args: argparse.Namespace) -> OptimiseOptions:
+    check_finite({"--memory-gib": args.memory_gib, "--timeout": args.timeout})
     if args.memory_gib <= 0 or args.timeout <= 0:
         raise ConversionError("--memory-gib and --timeout must be above 0")
     if args.rows is not None and not args.rows.is_file():

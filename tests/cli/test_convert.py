@@ -125,6 +125,13 @@ def test_a_refusal_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     [
         pytest.param(["--label", "7th"], "cannot name a label", id="label"),
         pytest.param(["--max-flips", "-1"], "--max-difference and --max-flips cannot be below 0", id="flips"),
+        pytest.param(["--max-difference", "nan"], "--max-difference nan is no finite number", id="nan"),
+        pytest.param(["--max-difference", "inf"], "--max-difference inf is no finite number", id="inf"),
+        pytest.param(["--max-latency-us", "nan"], "--max-latency-us nan is no finite number", id="latency"),
+        pytest.param(["--max-latency-us", "0"], "--max-latency-us must be above 0", id="no latency"),
+        pytest.param(["--memory-gib", "inf"], "--memory-gib inf is no finite number", id="memory"),
+        pytest.param(["--timeout", "nan"], "--timeout nan is no finite number", id="timeout nan"),
+        pytest.param(["--parent", "99"], "--parent 99: subject has no such version", id="parent"),
         pytest.param(["--timeout", "0"], "--memory-gib and --timeout must be above 0", id="timeout"),
     ],
 )

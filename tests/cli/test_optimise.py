@@ -52,6 +52,8 @@ def test_for_scripts(repository: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--memory-gib", "0"], "must be above 0"),
         (["--rows", "absent.csv"], "the rows absent.csv are no file"),
         (["--html", "absent/page.html"], "--html absent/page.html: there is no folder"),
+        (["--timeout", "nan"], "--timeout nan is no finite number"),
+        (["--keep", "nope"], "there is no recipe 'nope'"),
         (["--only", "magic"], "there is no recipe 'magic'"),
     ],
 )

@@ -92,7 +92,9 @@ def test_files_that_hold_no_model(good: Path, name: str, content: bytes, message
         pytest.param({"sample": Path("nowhere.csv")}, "the sample nowhere.csv does not exist", id="no sample"),
         pytest.param({"name": "a/b"}, "'a/b' cannot name a model", id="a name"),
         pytest.param({"label": "1st"}, "'1st' cannot name a label", id="a label"),
-        pytest.param({"label": "canary:x"}, "no change of a label", id="a share"),
+        pytest.param({"label": "canary:x"}, "--label 'canary:x' is neither a label nor", id="a share"),
+        pytest.param({"label": "canary:50"}, "Write --label canary, or --label canary:10%", id="no percent sign"),
+        pytest.param({"parent": 99}, "--parent 99: subject has no such version", id="a parent"),
         pytest.param({"metric": "accuracy"}, "--metric needs --target", id="a metric alone"),
         pytest.param({"target": "price"}, "the sample has no column 'price'", id="a target that is not there"),
         pytest.param(
