@@ -28,10 +28,10 @@ def check_repeatable(first: Mapping[str, Array], again: Mapping[str, Array], out
         if found.over:
             raise GateRefused(
                 "parity",
-                f"the model answers the same rows otherwise when it is asked again: {found.original} became "
+                f"the model draws its answers by chance: asked about the same rows again, {found.original} became "
                 f"{found.answered} in {output.name!r}. Nothing was published.",
-                hint="Something in it is drawn by chance (dropout that was left on, sampling, noise), so that no "
-                "graph can be held against it. Take that out, and save the model again.",
+                hint="No graph can be held against it. Take out what is random (dropout that was left on, "
+                "sampling, noise), and save the model again.",
             )
 
 

@@ -231,9 +231,9 @@ def test_a_model_of_chance_is_told_so(tmp_path: Path) -> None:
         helper.make_node("RandomNormalLike", ["features"], ["noise"]),
         helper.make_node("Add", ["features", "noise"], ["x"]),
     ]
-    with pytest.raises(GateRefused, match="answers the same rows otherwise when it is asked again") as refused:
+    with pytest.raises(GateRefused, match="draws its answers by chance: asked about the same") as refused:
         published(tmp_path, centred(*noise))
-    assert "drawn by chance" in refused.value.hint
+    assert "Take out what is random" in refused.value.hint
 
 
 @pytest.mark.parametrize(
