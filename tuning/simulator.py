@@ -50,14 +50,6 @@ class Outcome:
     runs: int
 
 
-class _Request(Entry):
-    __slots__ = ("number",)
-
-    def __init__(self, number: int, rows: int, arrived_s: float, key: Any) -> None:
-        super().__init__(rows, key, math.inf, arrived_s)
-        self.number = number
-
-
 def simulate(
     arrivals: Arrivals,
     configuration: Configuration,
@@ -124,7 +116,7 @@ class _Worker:
         self._curve, self._costs, self._stretch, self._key = curve, costs, stretch, key
         self._cap = tuning.max_rows_per_run
         self._threads = tuning.intra_op_threads
-        self._queue: BatchQueue[_Request] = BatchQueue(
+        self._queue: BatchQueue[Entry] = BatchQueue(
             BatchPolicy(
                 max_batch_rows=tuning.max_batch_rows,
                 max_queue_rows=tuning.max_queue_rows,
@@ -139,8 +131,10 @@ class _Worker:
         self._noise_at = 0
         self._random = Random(int(random.integers(1 << 30)))  # noqa: S311 - a simulation
         self._stall_in_s = self._random.expovariate(costs.stalls_per_s)
+        self._numbers: dict[Entry, int] = {}
+        """Of the requests under way. Beside them, not in them: a compiled Entry cannot be extended here."""
         self._free = tuning.sessions
-        self._landing: list[tuple[float, int, Batch[_Request], bool]] = []
+        self._landing: list[tuple[float, int, Batch[Entry], bool]] = []
         self.done_s: list[float] = []
         self.loop_us = self.inline_us = self.thread_us = 0.0
         self.runs = 0
@@ -182,7 +176,7 @@ class _Worker:
             stall_s += self._random.expovariate(1e6 / self._costs.stall_us)
         return stall_s
 
-    def _land(self, now_s: float) -> list[Batch[_Request]]:
+    def _land(self, now_s: float) -> list[Batch[Entry]]:
         """What came back from threads until now."""
         landing, answers = self._landing, []
         while landing and landing[0][0] <= now_s:
@@ -200,8 +194,10 @@ class _Worker:
         """Admits requests. One that is refused gets no answer: its latency stays infinite."""
         for number in numbers:
             now_s += self._cost_s(self._costs.read_us)
+            request = Entry(rows[number], self._key, math.inf, now_s)
             with contextlib.suppress(QueueFull, TooLarge):
-                self._queue.put(_Request(number, rows[number], now_s, self._key))
+                self._queue.put(request)
+                self._numbers[request] = number
         return now_s
 
     def _sleep(self, now_s: float, until_s: float) -> float:
@@ -237,7 +233,7 @@ class _Worker:
             now_s = self._start(batch, run_us + cold_us, now_s)
         return now_s
 
-    def _start(self, batch: Batch[_Request], run_us: float, now_s: float) -> float:
+    def _start(self, batch: Batch[Entry], run_us: float, now_s: float) -> float:
         """On a thread. The hop costs the loop time both ways: a thread that runs Python holds the loop up."""
         self._free -= 1
         now_s += self._cost_s(self._costs.hop_us)
@@ -247,10 +243,10 @@ class _Worker:
         heapq.heappush(self._landing, (now_s + wake_s + took_us * 1e-6, self.runs, batch, False))
         return now_s
 
-    def _answer(self, batch: Batch[_Request], now_s: float) -> float:
+    def _answer(self, batch: Batch[Entry], now_s: float) -> float:
         for request in batch.entries:
             now_s += self._cost_s(self._costs.answer_us)
-            self.done_s[request.number] = now_s
+            self.done_s[self._numbers.pop(request)] = now_s
         return now_s
 
 
