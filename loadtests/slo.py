@@ -34,6 +34,7 @@ _KINDS: Mapping[str, str] = {"mean": "time", "max": "time", "errors": "share", "
 _FORM = re.compile(
     r"(?P<quantity>[a-z]+[0-9.]*)(?P<comparison><=|>=|<|>)(?P<limit>[0-9]+(?:\.[0-9]+)?)(?P<unit>[a-zµ%]*)"
 )
+_PERCENTILE = re.compile(r"p[0-9]{1,2}(\.[0-9]+)?")
 
 LOCUST_RESOLUTION_MS = 1.0
 """Locust rounds the response times it keeps to the millisecond, so percentiles below this say nothing."""
@@ -63,6 +64,10 @@ class Objective:
     quantity: str
     comparison: str
     limit: float
+
+    @property
+    def is_percentile(self) -> bool:
+        return _PERCENTILE.fullmatch(self.quantity) is not None
 
     def value(self, measured: Measured) -> float:
         """What ``measured`` has to say on this quantity, in the unit of ``limit``."""
@@ -138,7 +143,7 @@ def _parse_one(text: str, resolution_ms: float) -> Objective:
 
 
 def _kind(quantity: str) -> str:
-    if re.fullmatch(r"p[0-9]{1,2}(\.[0-9]+)?", quantity):
+    if _PERCENTILE.fullmatch(quantity):
         return "time"
     if quantity not in _KINDS:
         raise ValueError(f"{quantity!r} is unknown; there are {', '.join(_KINDS)} and percentiles such as p99")

@@ -1,28 +1,28 @@
-"""Service-level objectives on latency, to the microsecond: ``p99<5ms,p50<800us,errors<0.1%``. Pure.
+"""Service-level objectives held against the latency of every single request: ``p99<5ms,p50<800us,errors<0.1%``. Pure.
 
-A tuner judges every request by itself, so its percentiles are as fine as its clock; the load tests' objectives
-(``loadtests.slo``) are for locust, which rounds to milliseconds.
+They are written as those of load tests (``loadtests.slo``), but only what can be tuned for is taken: upper limits of
+percentiles, and of the share of errors.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from rapide.loadtests import slo
 from rapide.tuning.errors import TuningError
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-_UNITS_S: Final = {"": 1e-3, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
-_LATENCY: Final = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)<=?(?P<limit>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s|)")
-_ERRORS: Final = re.compile(r"errors<=?(?P<limit>\d+(?:\.\d+)?)(?P<unit>%|)")
 DEFAULT_ERRORS: Final = 0.001
 """Share of requests that may be refused where the objective does not say: a percentile alone is met by
 refusing."""
+_HINT: Final = (
+    "Write a percentile of the latency and its limit, such as p99<5ms or p99.9<800us; errors<0.1% may be added."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +50,20 @@ class Slo:
     @classmethod
     def parse(cls, text: str) -> Slo:
         """Raises TuningError, naming the part that is no objective."""
+        try:
+            objectives = slo.parse(text)
+        except ValueError as error:
+            raise TuningError(f"{error}.", hint=_HINT) from None
         limits, errors = [], DEFAULT_ERRORS
-        for part in filter(None, text.replace(" ", "").split(",")):
-            if found := _LATENCY.fullmatch(part):
-                limit_s = float(found["limit"]) * _UNITS_S[found["unit"]]
-                limits.append(Limit(float(found["percent"]), limit_s))
-            elif found := _ERRORS.fullmatch(part):
-                errors = float(found["limit"]) * (0.01 if found["unit"] else 1.0)
+        for each in objectives:
+            if each.comparison.startswith(">") or not (each.is_percentile or each.quantity == "errors"):
+                raise TuningError(f"{each.text!r} is no objective that can be tuned for.", hint=_HINT)
+            if each.is_percentile:
+                limits.append(Limit(float(each.quantity[1:]), each.limit * 1e-3))
             else:
-                raise TuningError(
-                    f"{part!r} is no objective that can be tuned for.",
-                    hint="Write a percentile of the latency and its limit, such as p99<5ms or p99.9<800us; "
-                    "errors<0.1% may be added.",
-                )
+                errors = each.limit
         if not limits or any(limit.limit_s <= 0 for limit in limits):
-            raise TuningError(f"{text!r} names no limit of a latency above 0.", hint="Write one such as p99<5ms.")
+            raise TuningError(f"{text!r} names no limit of a latency above 0.", hint=_HINT)
         return cls(tuple(limits), errors)
 
     @property

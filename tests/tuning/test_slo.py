@@ -36,11 +36,23 @@ def test_nothing_was_asked_is_no_proof() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "p99", "p99>5ms", "p100<5ms", "p99<5min", "mean<5ms", "errors<1%", "p99<0ms"]
+    ("text", "complaint"),
+    [
+        ("", "names no limit"),
+        ("p99", "'p99' is no objective"),
+        ("p99>5ms", "'p99>5ms' is no objective that can be tuned for"),
+        ("p99<5ms,rps>=200", "'rps>=200' is no objective that can be tuned for"),
+        ("p100<5ms", "'p100' is unknown"),
+        ("p99<5min", "p99 is given in us"),
+        ("mean<5ms", "'mean<5ms' is no objective that can be tuned for"),
+        ("errors<1%", "names no limit"),
+        ("p99<0ms", "names no limit of a latency above 0"),
+    ],
 )
-def test_what_is_no_objective_is_told(text: str) -> None:
-    with pytest.raises(TuningError, match=r"no (objective|limit)"):
+def test_what_is_no_objective_is_told_with_what_would_be_one(text: str, complaint: str) -> None:
+    with pytest.raises(TuningError, match=complaint) as told:
         Slo.parse(text)
+    assert "such as p99<5ms" in told.value.hint
 
 
 def test_the_highest_percentile_is_the_main_one() -> None:
