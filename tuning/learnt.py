@@ -6,7 +6,6 @@ It lies beside the tuning file, and is thrown away when the runtime is another o
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.curves import Curves
 from rapide.tuning.errors import TuningError
+from rapide.tuning.work_folder import FULL
 
 SCHEMA: Final = 1
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -76,10 +76,9 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise TuningError(
             f"{path} cannot be written: {error.strerror or error}.",
             hint="Make room there, or name another folder with --tuning."
-            if full
+            if error.errno in FULL
             else "Name a folder that you may write to with --tuning.",
         ) from None

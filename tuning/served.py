@@ -96,14 +96,17 @@ class Served:
         self._stop()
 
     def replay(self, arrivals: Arrivals, speed: float = 1.0) -> ReplayResult:
-        """Sends ``arrivals`` at their instants. Raises ReplayError."""
+        """Sends ``arrivals`` at their instants. Raises ReplayError, KeyboardInterrupt."""
         site = self._site
         url = f"grpc://{HOST}:{self._grpc}" if site.protocol == "grpc" else f"http://{HOST}:{self._http}"
         rows = {} if site.rows_file is None else {site.model: site.rows_file}
         requests = [ModelArrivals(site.model, "", arrivals)]
-        return replay(
+        result = replay(
             ReplayPlan(url, requests, speed, site.protocol, site.processes, rows_from=rows, timeout_s=5.0)
         )
+        if result.stopped == "interrupted":  # half of it says nothing, and who wants to end is to be heard
+            raise KeyboardInterrupt
+        return result
 
     def usage(self) -> Usage:
         """What the workers have used until now."""

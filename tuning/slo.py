@@ -1,7 +1,7 @@
-"""Service-level objectives held against the latency of every single request: ``p99<5ms,p50<800us,errors<0.1%``. Pure.
+"""Service-level objectives held against the latency of every request: ``p99<5ms,p50<800us,errors<0.1%``. Pure.
 
-They are written as those of load tests (``loadtests.slo``), but only what can be tuned for is taken: upper limits of
-percentiles, and of the share of errors.
+They are written as those of load tests (``loadtests.slo``), but only what can be tuned for is taken: upper limits
+of percentiles, and of the share of errors.
 """
 
 from __future__ import annotations

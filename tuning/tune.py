@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from rapide.tuning.reasons import reasons
 from rapide.tuning.search import Candidate, Objective, Setting, search, window
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo, percentiles, seconds
+from rapide.tuning.work_folder import work_folder
 
 CALIBRATION_REQUESTS: Final = 4000
 PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -94,7 +94,9 @@ class Found:
     """The choice with larger limits, replayed once."""
     chosen: Configuration | None = None
     default: Configuration | None = None
-    others_share: float = 0.0
+    others_before: float = 0.0
+    """Share of the cores that others used before it began, and while it ran."""
+    others_meanwhile: float = 0.0
     notes: list[str] = field(default_factory=list)
     reasons: list[tuple[str, str]] = field(default_factory=list)
 
@@ -112,13 +114,15 @@ class Found:
 def tune(request: Request, on_step: OnStep) -> Found:
     """Tunes. Blocking, for some minutes; keeps what it learns as it goes. Raises TuningError, ReplayError."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
-    with tempfile.TemporaryDirectory(prefix="rapide-rows-") as folder:
-        setting, site = _learn(found, Path(folder), steps)
+    begun = busyness.Times.now()
+    with work_folder("rapide-rows-") as folder:
+        setting, site = _learn(found, folder, steps)
         found.candidates, found.simulated = search(setting, steps.within("search"))
         _prove(request, found, site, steps)
         _choose(found, setting)
         _widen(request, found, site, on_step)
-    _note(found)
+    found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(), len(request.cpus))
+    note(found)
     on_step("done", 1.0)
     return found
 
@@ -126,9 +130,9 @@ def tune(request: Request, on_step: OnStep) -> Found:
 def learn(request: Request, on_step: OnStep) -> tuple[Setting, list[str]]:
     """Measures and calibrates, as far as that is not known: what can be simulated with, and what to know of it."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
-    with tempfile.TemporaryDirectory(prefix="rapide-rows-") as folder:
-        setting, _ = _learn(found, Path(folder), steps)
-    _note(found)
+    with work_folder("rapide-rows-") as folder:
+        setting, _ = _learn(found, folder, steps)
+    note(found)
     return setting, found.notes
 
 
@@ -136,7 +140,7 @@ def _learn(found: Found, folder: Path, steps: _Steps) -> tuple[Setting, Site]:
     """``folder`` is for the rows that servers are asked with."""
     request = found.request
     steps("look", "looking whether the machine is idle", 0.0)
-    found.others_share = busyness.look(len(request.cpus))
+    found.others_before = busyness.look(len(request.cpus))
     model = load_model(request.entry, SessionOptions())
     rows_file = folder / "rows.npz"
     sample_rows.save(sample_rows.pool_of(request.entry, model), model.signature, rows_file)
@@ -299,29 +303,30 @@ def _choose(found: Found, setting: Setting) -> None:
         found.reasons = list(reasons(found.chosen, setting))
 
 
-def _note(found: Found) -> None:
+def note(found: Found) -> None:
     """What whoever reads the result should know."""
     request = found.request
-    if found.others_share > busyness.BUSY:
+    if max(found.others_before, found.others_meanwhile) > busyness.BUSY:
         found.notes.append(
-            f"This machine was busy with other work ({found.others_share:.0%} of its cores before it began): "
-            "figures and choice are less sure. Tune again when it is idle."
+            f"This machine was busy with other work ({found.others_before:.0%} of its cores before it began, "
+            f"{found.others_meanwhile:.0%} while it ran): figures and choice are less sure. Tune again when it is "
+            "idle."
         )
-    chosen = found.proof_of(found.chosen)
+    chosen, simulated = found.proof_of(found.chosen), found.candidate_of(found.chosen)
     if chosen is not None:
         if chosen.limited:
             found.notes.append(f"The load generator limited what was measured: {chosen.limited}.")
         if not chosen.holds(request.slo):
-            found.notes.append(_needed(found, chosen))
+            found.notes.append(_needed(found, chosen.percentile_s))
+    elif simulated is not None and not request.slo.holds(simulated.outcome.latency_s):
+        found.notes.append(_needed(found, simulated.percentile_s))
     found.notes += [f"Not measured: {reason}" for reason in found.failed]
 
 
-def _needed(found: Found, chosen: Proof) -> str:
-    """Nothing holds the SLO: what would."""
+def _needed(found: Found, percentile_s: Callable[[float], float]) -> str:
+    """Nothing holds the SLO: what would. ``percentile_s`` gives those of what was chosen."""
     slo = found.request.slo
-    figures = ", ".join(
-        f"p{limit.percent:g} {seconds(chosen.percentile_s(limit.percent))}" for limit in slo.limits
-    )
+    figures = ", ".join(f"p{limit.percent:g} {seconds(percentile_s(limit.percent))}" for limit in slo.limits)
     least_s = found.curves[0].run_us(int(found.request.arrivals.rows.max())) * 1e-6
     alone_s = least_s + (0.0 if found.costs is None else found.costs.network_us * 1e-6)
     if alone_s > slo.main.limit_s:

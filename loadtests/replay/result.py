@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,7 +212,7 @@ class ReplayResult:
         }
 
     def save(self, path: Path) -> None:
-        """All of it, to be compared with another or merged (``.npz``)."""
+        """All of it, to be compared with another or merged (``.npz``); whole or not at all. Raises OSError."""
         words = {
             "names": list(self.names),
             "busy": list(self.busy),
@@ -219,17 +220,22 @@ class ReplayResult:
             "stopped": self.stopped,
             "skipped_s": self.skipped_s,
         }
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                intended_s=self.intended_s,
-                latency_s=self.latency_s,
-                lateness_s=self.lateness_s,
-                codes=self.codes,
-                rows=self.rows,
-                models=self.models,
-                words=np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
-            )
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    intended_s=self.intended_s,
+                    latency_s=self.latency_s,
+                    lateness_s=self.lateness_s,
+                    codes=self.codes,
+                    rows=self.rows,
+                    models=self.models,
+                    words=np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
+                )
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> ReplayResult:

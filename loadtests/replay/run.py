@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
+import os
 import struct
 import subprocess
 import sys
@@ -141,8 +142,7 @@ class _Sender:
 
     def __enter__(self) -> _Sender:
         count = self._part.count
-        self._file = tempfile.TemporaryFile()
-        self._file.truncate(memory.size_bytes(count))
+        self._file = _room(memory.size_bytes(count))
         self.arrays = memory.arrays(mmap.mmap(self._file.fileno(), memory.size_bytes(count)), count)
         self.arrays.codes[:] = NOT_SENT
         self._process = subprocess.Popen(
@@ -226,6 +226,24 @@ class _Sender:
     def busy(self) -> float:
         rested_ns, lasted_ns = self.arrays.counters[3:5].tolist()
         return 1 - rested_ns / lasted_ns if lasted_ns else 0.0
+
+
+def _room(size_bytes: int) -> IO[bytes]:
+    """A file without a name that has all its room: a page that finds none when it is first written to would kill
+    the process. Raises ReplayError."""
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's to close
+        try:
+            os.posix_fallocate(file.fileno(), 0, size_bytes)
+        except OSError:
+            file.close()
+            raise
+    except OSError as error:
+        raise ReplayError(
+            f"there is no room for {size_bytes:,} bytes of results among the temporary files: {error.strerror}.",
+            "Make room, or name a folder that has some: TMPDIR=/var/tmp rapide …",
+        ) from None
+    return file
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

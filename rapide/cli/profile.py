@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rapide.cli.report_page import check_folder, check_page, write_page
 from rapide.cli.tables import print_table
 from rapide.server.errors import InvalidRequest, RapideError
 
@@ -66,6 +67,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Does what ``action`` says. Raises RapideError."""
+    check_page(None if args.html is None else Path(args.html))
+    if args.save:
+        check_folder(Path(args.save), "--save")
     act = ACTIONS.get(args.action)
     if act is not None:
         return act(args)
@@ -157,23 +161,23 @@ def _give(args: argparse.Namespace, profile: Profile, source: str) -> int:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all. Raises OSError."""
+    """Whole or not at all. Raises RapideError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        try:
+            beside.write_bytes(data)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise RapideError(f"--save: {path} was not written: {error.strerror or error}.") from None
 
 
 def _write_page(path: str, profile: Profile, source: str) -> None:
     from rapide.cli.profile_page import page  # noqa: PLC0415
 
-    try:
-        made = page(profile, source)
-    except ImportError as error:
-        raise RapideError(str(error)) from None
-    made.save(path)
+    if missing := write_page(Path(path), lambda: page(profile, source)):
+        raise RapideError(f"{missing}.")
 
 
 def _summary(profile: Profile) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rapide.cli.report_page import check_folder, check_page, write_page
 from rapide.server.errors import InvalidRequest, RapideError
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _results(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replays and reports. 0: done, and the objectives hold; 1: one does not, or it ended early; 130: interrupted.
+    """Replays and reports. 0: done, and the objectives hold; 1: one does not, it ended early, or a file could not
+    be written; 130: interrupted.
 
     Raises RapideError where nothing can be replayed.
     """
@@ -141,6 +143,9 @@ def run(args: argparse.Namespace) -> int:
     from rapide.loadtests.replay.plan import ReplayError  # noqa: PLC0415
 
     objectives = _objectives(args.slo)
+    check_page(None if args.html is None else Path(args.html))
+    if args.save:
+        check_folder(Path(args.save), "--save")
     try:
         before = _saved(args.against)
         found, facts = _merged(args) if args.profile == "merge" else _replayed(args)
@@ -148,18 +153,30 @@ def run(args: argparse.Namespace) -> int:
     except ReplayError as error:
         raise RapideError(error.message, hint=error.hint) from None
     verdicts = slo.judge(objectives, found)
-    if args.save:
-        found.save(Path(args.save))
-    if args.html:
-        report.page(found, facts, verdicts, compared).save(args.html)
+    missing = _kept(args, found, lambda: report.page(found, facts, verdicts, compared))
     if args.json:
         print(json.dumps(report.to_json(found, verdicts, compared), ensure_ascii=False))
     else:
         print("\n".join(report.lines(found, verdicts, compared)))
+    for text in missing:
+        print(f"rapide: {text}", file=sys.stderr)
     if found.stopped == "interrupted":
         return INTERRUPTED
     holds = all(verdict.holds for verdict in verdicts) and found.answered and not found.stopped
-    return 0 if holds else MISSED
+    return 0 if holds and not missing else MISSED
+
+
+def _kept(args: argparse.Namespace, found: ReplayResult, make_page: Callable[[], Any]) -> list[str]:
+    """Writes what is to be kept. Gives what could not be: the figures were measured, and are told all the same."""
+    missing = []
+    if args.save:
+        try:
+            found.save(Path(args.save))
+        except OSError as error:
+            missing.append(f"--save: {args.save} was not written: {error.strerror or error}")
+    if args.html and (text := write_page(Path(args.html), make_page)):
+        missing.append(text)
+    return missing
 
 
 def _replayed(args: argparse.Namespace) -> tuple[ReplayResult, Mapping[str, str]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rapide.cli.report_page import check_page, write_page
+from rapide.cli.stopping import cleared_away
 
 if TYPE_CHECKING:  # heavy at run time
     from collections.abc import Callable
@@ -70,6 +72,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
+@cleared_away()
 def run(args: argparse.Namespace) -> int:
     """Tunes, or explains. Raises RapideError."""
     from rapide.server.errors import SettingsError  # noqa: PLC0415 - see main.py
@@ -79,10 +82,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("profile", "slo"):
         if getattr(args, name) is None:
             raise SettingsError(f"--{name} is missing.", hint="See the examples in rapide tune --help.")
-    if args.report and importlib.util.find_spec("matplotlib") is None:
-        raise SettingsError(
-            "--report needs matplotlib, which is not installed.", hint="pip install 'rapide[reports]'"
-        )
+    check_page(None if args.report is None else Path(args.report), "--report")
     request = make_request(args)
     if args.fresh:
         request.learnt_path.unlink(missing_ok=True)
@@ -169,24 +169,31 @@ def _tune(args: argparse.Namespace, request: Request) -> int:
     try:
         with Progress(quiet=args.json) as progress:
             found = tune(request, progress)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if request.learnt_path.exists():
             print(f"rapide: interrupted; what was measured is kept in {request.learnt_path}", file=sys.stderr)
         raise
     except ReplayError as error:
         raise TuningError(error.message, hint=error.hint) from None
+    missing = "" if args.report is None else write_page(Path(args.report), lambda: _page(found))
+    if not args.json:  # before anything can go wrong with files: it took minutes to find out
+        print("\n".join(summary(found, time.monotonic() - begun_s)))
     file = write(found)
-    if args.report:
-        from rapide.tuning.report import page  # noqa: PLC0415 - needs an extra
-
-        page(found).save(args.report)
     if args.json:
         print(json.dumps({"path": str(request.path), **json.loads(file.to_bytes())}, ensure_ascii=False))
     else:
-        print("\n".join(summary(found, time.monotonic() - begun_s)))
-        if args.report:
+        print(f"written:  {request.path}")
+        if args.report and not missing:
             print(f"report:   {args.report}")
-    return 0
+    if missing:
+        print(f"rapide: {missing}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _page(found: Found) -> Any:
+    from rapide.tuning.report import page  # noqa: PLC0415 - needs an extra
+
+    return page(found)
 
 
 def summary(found: Found, took_s: float) -> list[str]:
@@ -215,7 +222,7 @@ def summary(found: Found, took_s: float) -> list[str]:
     lines += ["", f"  chosen:   {'' if found.chosen is None else found.chosen.words}"]
     lines += [f"    {choice}: {why}" for choice, why in found.reasons]
     lines += [f"  note:     {note}" for note in found.notes]
-    return [*lines, "", f"written:  {request.path}"]
+    return [*lines, ""]
 
 
 def _explain(args: argparse.Namespace) -> int:

@@ -23,8 +23,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def profile_of(path: Path, model: str = "m", requests: int = 200) -> str:
-    profile = synthetic("steady", model=model, rate_per_s=100, duration_s=requests / 100)
-    path.write_bytes(profile.to_bytes())
+    document = json.loads(synthetic("steady", model=model, rate_per_s=100, duration_s=2).to_bytes())
+    recent = document["models"][0]["arrivals"]["recent"]
+    recent |= {name: recent[name][:requests] for name in ("offsets_us", "rows")}
+    path.write_text(json.dumps(document))
     return str(path)
 
 
@@ -50,8 +52,11 @@ def test_what_cannot_be_tuned_is_told_before_anything_is_measured(
     assert "no.json: cannot be read: No such file" in missing
     other = profile_of(tmp_path / "other.json", model="other")
     assert "cannot be used for m" in said(capsys, *tune, "--profile", other, *slo)
-    one = profile_of(tmp_path / "one.json", requests=2)
-    assert "at least 30 are needed" in said(capsys, *tune, "--profile", one, *slo)
+    one = profile_of(tmp_path / "one.json", requests=1)
+    assert "holds 1 arrival; at least 30 are needed" in said(capsys, *tune, "--profile", one, *slo)
+    assert "there is no folder" in said(
+        capsys, *tune, "--profile", good, *slo, "--report", f"{tmp_path}/no/r.html"
+    )
     assert not (tmp_path / "tuning").exists()
 
 

@@ -1,0 +1,88 @@
+"""What a tuning says about itself when it could not give what was asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rapide.profiles.synthetic import synthetic_arrivals
+from rapide.tuning.configuration import default_configuration
+from rapide.tuning.costs import Costs
+from rapide.tuning.curve_child import entry_of
+from rapide.tuning.proof import Measured, Proof
+from rapide.tuning.search import Candidate
+from rapide.tuning.simulator import Outcome
+from rapide.tuning.slo import Slo
+from rapide.tuning.tune import Found, Request, note
+from tests import models
+from tests.tuning.curves_of import curve_of
+
+DEFAULT = default_configuration(2)
+
+
+def found(tmp_path: Path, slo: str, *, run_us: float = 50.0, p99_s: float = 0.004, limited: str = "") -> Found:
+    root = models.repository(tmp_path / "models", {"m": {1: models.linear()}})
+    request = Request(
+        models=str(root),
+        entry=entry_of(str(root), "m", 1),
+        arrivals=synthetic_arrivals("steady", rate_per_s=100, duration_s=1),
+        slo=Slo.parse(slo),
+        objective="latency",
+        cpus=(0, 1),
+        folder=tmp_path,
+    )
+    measured = Measured(np.full(100, p99_s), 0.1, 1, limited)
+    return Found(
+        request,
+        curves=[curve_of(lambda rows: run_us * rows)],
+        costs=Costs(network_us=50.0),
+        proofs=[Proof(DEFAULT, (measured,))],
+        chosen=DEFAULT,
+        default=DEFAULT,
+    )
+
+
+def test_an_objective_that_holds_needs_no_note(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<5ms")
+    note(one)
+    assert one.notes == []
+
+
+def test_an_impossible_objective_is_told_with_what_would_be_possible(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<60us")
+    note(one)
+    (told,) = one.notes
+    assert "cannot be met here with any number of cores: one run alone takes 50 µs" in told
+    assert "a limit above 100 µs" in told
+
+
+def test_one_that_more_cores_would_hold_says_how_to_find_out_how_many(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<1ms")
+    note(one)
+    (told,) = one.notes
+    assert "No configuration holds" in told
+    assert "p99 4 ms" in told
+    assert "rapide plan" in told
+
+
+def test_what_was_only_simulated_is_told_as_well(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<1ms")
+    one.proofs = []
+    one.candidates = [Candidate(DEFAULT, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100))]
+    note(one)
+    assert "p99 3 ms" in one.notes[0]
+
+
+def test_other_work_on_the_machine_is_told_whenever_it_was(tmp_path: Path) -> None:
+    for before, meanwhile in ((0.6, 0.0), (0.0, 0.4)):
+        one = found(tmp_path, "p99<5ms")
+        one.others_before, one.others_meanwhile = before, meanwhile
+        note(one)
+        assert f"{before:.0%} of its cores before it began, {meanwhile:.0%} while it ran" in one.notes[0]
+
+
+def test_a_generator_that_was_the_bottleneck_is_told(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<5ms", limited="its process was busy 97% of the time")
+    note(one)
+    assert "The load generator limited what was measured: its process" in one.notes[0]
