@@ -6,6 +6,9 @@ client can send (``grids.py``), and the place is bisected at which "≤ threshol
 one on either side. This works behind scalers, imputers, power transforms, column transformers and whatever else
 is monotone in the column, because only the original's own arithmetic is asked. All comparisons are bisected
 together: a halving is one call of the preprocessing.
+
+Where a graph takes float32 and the sample holds short decimals, the decimals nearest to that place are compared,
+too: the original is given the double, the graph the float32 that a client's text becomes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from rapide.converters.columns import Column, Precision
-from rapide.converters.grids import Grid, grid
+from rapide.converters.grids import Grid, decimals_of, grid
 from rapide.converters.samples import Frame
 from rapide.converters.sources.contract import SplitSite
 from rapide.server.tensors import Array
@@ -31,12 +34,14 @@ _HALVINGS = 64
 @dataclass(frozen=True, slots=True)
 class BoundaryRows:
     """``frame``: the rows. ``whys``: for each, which comparison it sits on. ``tried`` comparisons, of which
-    ``found`` turn when one column is moved."""
+    ``found`` turn when one column is moved. ``written``: rows with the decimals next to them, and their whys."""
 
     frame: Frame | None
     whys: tuple[str, ...]
     tried: int
     found: int
+    written: Frame | None = None
+    written_whys: tuple[str, ...] = ()
 
 
 def boundary_rows(
@@ -50,14 +55,47 @@ def boundary_rows(
         for column in columns
         if column.kind in ("number", "integer") and isinstance(sample[column.name].dtype, np.dtype)
     }
-    pieces: list[Frame] = []
-    whys: list[str] = []
-    for site in sites:
-        for frame, why in _Search(site, base, movable).rows():
-            pieces.append(frame)
-            whys.extend([why] * len(frame))
-    frame = pd.concat(pieces, ignore_index=True).astype(sample.dtypes.to_dict()) if pieces else None
-    return BoundaryRows(frame, tuple(whys), sum(len(site.thresholds) for site in sites), len(pieces))
+    decimals = {name: decimals_of(sample[name]) for name in movable} if precision == "float32" else {}
+    found = [each for site in sites for each in _Search(site, base, movable).rows()]
+    written = [each for each in (_as_written(each, decimals.get(each.column)) for each in found) if each]
+    return BoundaryRows(
+        _stacked(found, sample),
+        _whys(found),
+        sum(len(site.thresholds) for site in sites),
+        len(found),
+        _stacked(written, sample),
+        _whys(written),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one comparison turns: one row with each of some numbers in ``column``, ascending."""
+
+    frame: Frame
+    column: str
+    why: str
+
+
+def _as_written(place: _Place, decimals: int | None) -> _Place | None:
+    """The same row with the decimals around the place; None where the column holds no short decimals."""
+    if decimals is None:
+        return None
+    ends = place.frame[place.column].to_numpy()[[0, -1]]
+    values = np.unique(np.round([*ends, ends[0] - 10.0**-decimals, ends[1] + 10.0**-decimals], decimals))
+    frame = place.frame.iloc[[0] * len(values)].reset_index(drop=True)
+    frame[place.column] = values
+    return _Place(frame, place.column, place.why)
+
+
+def _stacked(places: Sequence[_Place], sample: Frame) -> Frame | None:
+    if not places:
+        return None
+    return pd.concat([place.frame for place in places], ignore_index=True).astype(sample.dtypes.to_dict())
+
+
+def _whys(places: Sequence[_Place]) -> tuple[str, ...]:
+    return tuple(place.why for place in places for _ in range(len(place.frame)))
 
 
 class _Search:
@@ -76,8 +114,8 @@ class _Search:
         self._rows = [self._row_for(int(split)) for split in self._splits]
         self._frame = base.iloc[self._rows].reset_index(drop=True)
 
-    def rows(self) -> list[tuple[Frame, str]]:
-        """For each comparison that turns: its rows, and a text that says where they sit."""
+    def rows(self) -> list[_Place]:
+        """One for each comparison that turns."""
         if not len(self._splits):
             return []
         lows, highs, turned = self._bisect()
@@ -87,7 +125,8 @@ class _Search:
             values = self._grids[column].around(lows[index], highs[index])
             frame = self._base.iloc[[self._rows[index]] * len(values)].reset_index(drop=True)
             frame[column] = values
-            found.append((frame, f"{column} on a threshold of {self._site.paths[self._splits[index]]}"))
+            why = f"{column} on a threshold of {self._site.paths[self._splits[index]]}"
+            found.append(_Place(frame, column, why))
         return found
 
     def _movers(self) -> dict[int, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rapide.converters.columns import Column
-from rapide.converters.grids import WIDENING
+from rapide.converters.grids import WIDENING, decimals_of
 from rapide.converters.samples import Frame
 from rapide.server.tensors import Array
 
@@ -93,7 +93,11 @@ def _drawn(values: Any, rows: int, random: np.random.Generator) -> Any:
         return pd.Series(random.integers(int(present.min()), int(present.max()), rows, endpoint=True)).astype(
             dtype
         )
-    return pd.Series(random.uniform(present.min(), present.max(), rows)).astype(dtype)
+    drawn = random.uniform(present.min(), present.max(), rows)
+    decimals = decimals_of(values)
+    if decimals is not None:  # every other number as clients write it, which may be just where a model decides
+        drawn[::2] = np.round(drawn[::2], decimals)
+    return pd.Series(drawn).astype(dtype)
 
 
 def _picked(values: Any, rows: int, random: np.random.Generator) -> Any:

@@ -16,6 +16,8 @@ from rapide.server.tensors import Array
 
 WIDENING = 0.5
 """How far beyond the sample's range a column is moved, as a part of that range."""
+_MOST_DECIMALS = 6
+"""Float32 has some seven digits: what is written with more is not taken for written by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,20 @@ def position(value: float, kind: np.dtype[Any]) -> int:
     """The position of the ``kind`` nearest to ``value``."""
     bits = int(np.array([value], dtype=kind).view(f"i{kind.itemsize}")[0])
     return bits if bits >= 0 else int(np.iinfo(f"i{kind.itemsize}").min) - bits
+
+
+def decimals_of(values: Any) -> int | None:
+    """With how many decimals at most the doubles of a column (a pandas Series) are written; None where they are no
+    short decimals, or no doubles.
+
+    It matters where a client's 0.13 is narrowed to float32: a model that compares doubles was trained on the
+    double nearest to 0.13, and its thresholds, half way between such numbers, often are such numbers.
+    """
+    if values.dtype != np.float64:
+        return None
+    present = values.to_numpy()
+    present = present[np.isfinite(present)]
+    for decimals in range(_MOST_DECIMALS + 1):
+        if present.size and np.array_equal(np.round(present, decimals), present):
+            return decimals
+    return None

@@ -130,8 +130,7 @@ class _Studio:
         (self._folder / f"{precision}.onnx").write_bytes(self._original.export(precision))
         self._channel.step("looking for rows on split thresholds")
         sets = [replace(self._real, frame=self._real.frame[self._sample.columns.tolist()])]
-        on_thresholds = threshold_rows(self._original, self._sample, precision)
-        sets += [on_thresholds] if on_thresholds else []
+        sets += threshold_rows(self._original, self._sample, precision)
         sets += self._made + self._missing + self._unseen
         self._channel.step("asking the original")
         arrays = self._arrays(sets, precision)

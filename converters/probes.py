@@ -11,7 +11,7 @@ import pandas as pd
 from rapide.converters.boundaries import MAX_SPLITS, boundary_rows
 from rapide.converters.columns import Precision
 from rapide.converters.generated import extreme_frame, far_frame, generated_frame, observed_frame
-from rapide.converters.row_kinds import EXTREME, FAR, GENERATED, MISSING, REAL, THRESHOLD, UNSEEN
+from rapide.converters.row_kinds import EXTREME, FAR, GENERATED, MISSING, REAL, THRESHOLD, UNSEEN, WRITTEN
 from rapide.converters.samples import Frame
 from rapide.converters.sources.contract import Original
 
@@ -46,12 +46,13 @@ def real_rows(sample: Frame) -> ProbeSet:
     return ProbeSet(REAL, sample.iloc[chosen].reset_index(drop=True), note=note)
 
 
-def threshold_rows(original: Original, sample: Frame, precision: Precision) -> ProbeSet | None:
-    """Rows on thresholds, or None for a model that has none that can be reached."""
+def threshold_rows(original: Original, sample: Frame, precision: Precision) -> list[ProbeSet]:
+    """Rows on thresholds, none for a model that has none that can be reached; and those that a client would write
+    next to them."""
     rows = boundary_rows(original.splits(MAX_SPLITS), sample, original.columns, precision)
-    if rows.frame is None:
-        return None
-    return ProbeSet(THRESHOLD, rows.frame, whys=rows.whys, note=f"{rows.found} of {rows.tried} thresholds")
+    note = f"{rows.found} of {rows.tried} thresholds"
+    sets = [ProbeSet(THRESHOLD, rows.frame, whys=rows.whys, note=note)] if rows.frame is not None else []
+    return sets + ([ProbeSet(WRITTEN, rows.written, whys=rows.written_whys)] if rows.written is not None else [])
 
 
 def missing_rows(original: Original, sample: Frame) -> list[ProbeSet]:

@@ -7,6 +7,8 @@ from typing import Any
 
 REAL = "real rows"
 THRESHOLD = "on split thresholds"
+WRITTEN = "thresholds, as written"
+"""The short decimals next to them, where a column holds such: what clients write is narrowed to float32."""
 MISSING = "missing values"
 UNSEEN = "unseen categories"
 GENERATED = "generated rows"

@@ -124,3 +124,29 @@ def test_large_forests_are_sampled_over_all_their_trees() -> None:
     sites = split_sites(root(forest, tuple(frame.columns)), 40)
     assert sum(len(site.thresholds) for site in sites) == 40
     assert len({path for site in sites for path in site.paths}) >= 18
+
+
+def test_the_decimals_that_a_client_would_write_are_met_too() -> None:
+    frame = floats()
+    boosted = HistGradientBoostingRegressor(max_iter=2, max_depth=2, min_samples_leaf=5).fit(frame, frame["width"])
+    rows = found(boosted, frame)
+    moved = rows.written.round(2)
+    assert rows.written.equals(moved)
+    thresholds = boosted._predictors[0][0].nodes["num_threshold"][boosted._predictors[0][0].nodes["is_leaf"] == 0]
+    decimals = [each for each in thresholds if round(each, 2) == each]
+    assert decimals, "thresholds half way between decimals are decimals themselves"
+    assert set(decimals) <= set(moved.to_numpy().ravel())
+    assert len(rows.written_whys) == len(rows.written)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64])
+def test_no_decimals_are_made_up_for_columns_that_hold_none(kind: type) -> None:
+    frame = (floats() * 10).astype(kind)
+    boosted = HistGradientBoostingRegressor(max_iter=2, min_samples_leaf=5).fit(frame, frame["width"])
+    assert found(boosted, frame).written is None
+
+
+def test_doubles_are_met_exactly_without() -> None:
+    frame = floats()
+    boosted = HistGradientBoostingRegressor(max_iter=2, min_samples_leaf=5).fit(frame, frame["width"])
+    assert found(boosted, frame, "float64").written is None

@@ -571,3 +571,17 @@ def test_class_names(
     assert (label.name, label.kind, label.classes) == ("target", kind, names)
     assert (first.name, first.output, first.column) == (probability, "probabilities", 0)
     assert published.manifest.quality["accuracy"] > 0.8
+
+
+def test_decimals_that_clients_write_go_the_way_they_went_in_training(tmp_path: Path) -> None:
+    """Histogram trees compare doubles, half way between the decimals of the training: where float32 puts such a
+    decimal on the other side, doubles are taken."""
+    frame = floats()
+    model = HistGradientBoostingClassifier(max_iter=8, min_samples_leaf=5)
+    published = converted(tmp_path, model, frame, two_classes(frame))
+    verdicts = {attempt.precision: attempt.passed for attempt in published.attempts}
+    assert verdicts == {"float32": False, "float64": True}
+    fresh = pd.DataFrame(np.round(random(6).normal(size=(4000, 3)), 2), columns=frame.columns)
+    got = answers(published, {"features": fresh.to_numpy()})
+    assert (got["label"] == model.predict(fresh)).all()
+    assert np.abs(got["probabilities"] - model.predict_proba(fresh)).max() < 1e-5

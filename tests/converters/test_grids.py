@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapide.converters.columns import Column
-from rapide.converters.grids import Grid, grid, position
+from rapide.converters.grids import Grid, decimals_of, grid, position
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -65,3 +65,19 @@ def test_floats_are_searched_among_what_a_client_can_send(precision: str, kind: 
 def test_a_column_without_values_has_a_range_all_the_same() -> None:
     found = grid(Column("width", "number"), pd.Series([np.nan, np.inf]), "float32")
     assert found.low < found.high
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals"),
+    [
+        pytest.param([0.1, 0.25, np.nan], 2, id="two"),
+        pytest.param([1.0, -3.0], 0, id="whole numbers"),
+        pytest.param([0.1, 1 / 3], None, id="any numbers"),
+        pytest.param([0.12345678], None, id="more than float32 has"),
+        pytest.param(np.array([0.1, 0.25], np.float32), None, id="float32"),
+        pytest.param([1, 2], None, id="integers"),
+        pytest.param([np.nan], None, id="no numbers"),
+    ],
+)
+def test_short_decimals_are_recognised(values: list[float], decimals: int | None) -> None:
+    assert decimals_of(pd.Series(values)) == decimals
