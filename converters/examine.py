@@ -170,7 +170,11 @@ class _Examination:
             "relative": max(tolerance.relative for tolerance in tolerances),
             "absolute": max(tolerance.absolute for tolerance in tolerances),
             "outputs": {
-                name: {"relative": tolerance.relative, "absolute": tolerance.absolute}
+                name: {
+                    "relative": tolerance.relative,
+                    "absolute": tolerance.absolute,
+                    **({"by_column": list(tolerance.absolutes)} if len(tolerance.absolutes) > 1 else {}),
+                }
                 for name, tolerance in self._tolerances.items()
             },
         }
@@ -191,8 +195,7 @@ class _Examination:
         for output in self._candidate.outputs:
             together = answered[output.name]
             single = np.concatenate([answers[output.name] for answers in alone])
-            tolerance = self._tolerances[output.name]
-            tenth = Tolerance(tolerance.absolute / 10, tolerance.relative / 10)
+            tenth = self._tolerances[output.name].tenth()
             different = (
                 compare_labels(together, single)
                 if output.is_label
@@ -318,7 +321,7 @@ class _Examination:
 
 def _tolerance(candidate: Candidate, output: OutputPlan, max_difference: float) -> Tolerance:
     if output.is_label:
-        return Tolerance(0.0, 0.0)
+        return Tolerance((0.0,), 0.0)
     real = candidate.original[output.name][candidate.real.rows]
     return Tolerance.of(real, max_difference, unit_scale=output.unit_scale)
 

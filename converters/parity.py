@@ -1,9 +1,9 @@
 """How far the graph's answers are from the original's, and whether that is near enough. Pure.
 
 Numbers: ``|graph − original| ≤ absolute + relative · |original|``, as in ``numpy.allclose``. ``absolute`` is
-``relative`` times the output's scale: 1 for probabilities, the answers' standard deviation for all else, so that
-an answer near zero is not asked for more than the model as a whole can tell apart. Labels: each one that differs
-is a flip.
+``relative`` times the scale of the answers: 1 for probabilities, their standard deviation for all else, so that an
+answer near zero is not asked for more than the model as a whole can tell apart. Each column has a scale of its own:
+beside a price in thousands, a rate would pass whatever it was. Labels: each one that differs is a flip.
 """
 
 from __future__ import annotations
@@ -13,22 +13,30 @@ from typing import Any
 
 import numpy as np
 
+from rapide.converters.spread import spreads
 from rapide.server.tensors import Array
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    absolute: float
+    """``absolutes``: one for all, or by column."""
+
+    absolutes: tuple[float, ...]
     relative: float
 
     @classmethod
     def of(cls, original: Array, max_difference: float, *, unit_scale: bool) -> Tolerance:
         """The tolerance for an output whose original answers to real rows are ``original``."""
-        finite = original[np.isfinite(original)]
-        spread = 1.0 if unit_scale else float(finite.std()) if finite.size else 0.0
-        if spread == 0.0:
-            spread = max(1.0, float(np.abs(finite).max(initial=0.0)))
-        return cls(max_difference * spread, max_difference)
+        scales = np.ones(1) if unit_scale else spreads(original)
+        return cls(tuple((max_difference * scales).tolist()), max_difference)
+
+    @property
+    def absolute(self) -> float:
+        """The widest."""
+        return max(self.absolutes, default=0.0)
+
+    def tenth(self) -> Tolerance:
+        return Tolerance(tuple(each / 10 for each in self.absolutes), self.relative / 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,8 @@ def compare_numbers(original: Array, answered: Array, tolerance: Tolerance) -> C
         same = (left == right) | (np.isnan(left) & np.isnan(right))
         difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
         relative = np.where(same, 0.0, difference / np.abs(left))
-        allowed = tolerance.absolute + tolerance.relative * np.where(np.isfinite(left), np.abs(left), 0.0)
+        size = np.where(np.isfinite(left), np.abs(left), 0.0)
+        allowed = np.array(tolerance.absolutes) + tolerance.relative * size
         ratio = np.where(same, 0.0, difference / allowed)  # an allowance of 0 makes any difference infinite
     strain = ratio.max(axis=1) if ratio.size else np.zeros(len(left))
     over = strain > 1.0

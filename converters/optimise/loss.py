@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rapide.converters.optimise.measures import COSINE, FLIPS, PROBABILITY, SPREAD
+from rapide.converters.spread import spreads
 from rapide.server.tensors import Array
 
 _VECTOR_COLUMNS = 16
@@ -75,9 +76,10 @@ def _loss(name: str, original: Array, answered: Array) -> Loss:
     right = answered.astype(np.float64).reshape(len(original), -1)
     if left.shape[1] >= _VECTOR_COLUMNS:
         return _cosine_loss(name, left, right)
-    spread = float(np.nanstd(left)) or max(1.0, float(np.nanmax(np.abs(left), initial=0.0)))
-    off = _difference(left, right)
-    return Loss(SPREAD, name, float(np.sqrt(np.mean(off**2))) / spread, float(np.median(off)) / spread)
+    scale = spreads(original.astype(np.float64))  # by column: a rate beside a price is a number of its own
+    off = _difference(left, right).reshape(-1, scale.size) / scale
+    by_column = np.sqrt(np.mean(off**2, axis=0))
+    return Loss(SPREAD, name, float(by_column.max(initial=0.0)), float(np.median(off, axis=0).max(initial=0.0)))
 
 
 def _cosine_loss(name: str, left: Array, right: Array) -> Loss:

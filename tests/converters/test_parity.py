@@ -30,7 +30,7 @@ def column(*values: float) -> np.ndarray:
     ],
 )
 def test_numbers(original: list[float], answered: list[float], over: int, worst: float) -> None:
-    comparison = compare_numbers(column(*original), column(*answered), Tolerance(1e-3, 1e-3))
+    comparison = compare_numbers(column(*original), column(*answered), Tolerance((1e-3,), 1e-3))
     assert comparison.over == over
     assert comparison.worst_absolute == pytest.approx(worst)
 
@@ -38,7 +38,7 @@ def test_numbers(original: list[float], answered: list[float], over: int, worst:
 def test_the_worst_row_is_the_one_that_strains_its_limit_most() -> None:
     original = column(1_000_000.0, 1.0)
     answered = column(1_000_001.0, 1.5)  # the first is further off, but its limit is 1000
-    comparison = compare_numbers(original, answered, Tolerance(1e-3, 1e-3))
+    comparison = compare_numbers(original, answered, Tolerance((1e-3,), 1e-3))
     assert comparison.worst_row == 1
     assert (comparison.original, comparison.answered) == ("1", "1.5")
 
@@ -46,11 +46,20 @@ def test_the_worst_row_is_the_one_that_strains_its_limit_most() -> None:
 def test_any_column_of_a_row_counts_once() -> None:
     original = np.zeros((2, 3))
     answered = np.array([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
-    assert compare_numbers(original, answered, Tolerance(1e-3, 1e-3)).over == 1
+    assert compare_numbers(original, answered, Tolerance((1e-3,), 1e-3)).over == 1
+
+
+def test_each_column_has_a_scale_of_its_own() -> None:
+    """A price in thousands beside a rate: what is far off for the rate is nothing for the price."""
+    original = np.array([[100_000.0, 0.01], [300_000.0, 0.03]])
+    tolerance = Tolerance.of(original, 1e-3, unit_scale=False)
+    assert tolerance.absolutes == (pytest.approx(100.0), pytest.approx(1e-4))
+    assert compare_numbers(original, original + np.array([50.0, 0.0]), tolerance).over == 0
+    assert compare_numbers(original, original + np.array([0.0, 0.01]), tolerance).over == 2
 
 
 def test_no_rows_are_equal() -> None:
-    assert compare_numbers(np.zeros((0, 2)), np.zeros((0, 2)), Tolerance(0.0, 0.0)).over == 0
+    assert compare_numbers(np.zeros((0, 2)), np.zeros((0, 2)), Tolerance((0.0,), 0.0)).over == 0
 
 
 def test_labels_that_differ_are_flips() -> None:
@@ -76,7 +85,7 @@ def test_several_labels_a_row_flip_together() -> None:
 )
 def test_tolerance(answers: list[float], unit_scale: bool, absolute: float) -> None:
     tolerance = Tolerance.of(column(*answers), 0.01, unit_scale=unit_scale)
-    assert tolerance == Tolerance(pytest.approx(absolute), 0.01)
+    assert tolerance == Tolerance((pytest.approx(absolute),), 0.01)
 
 
 @given(
@@ -86,4 +95,4 @@ def test_agrees_with_allclose(values: list[float], shift: float, absolute: float
     original = column(*values)
     answered = original + shift
     close = np.isclose(answered, original, rtol=relative, atol=absolute).all(axis=1)
-    assert compare_numbers(original, answered, Tolerance(absolute, relative)).over == (~close).sum()
+    assert compare_numbers(original, answered, Tolerance((absolute,), relative)).over == (~close).sum()

@@ -186,6 +186,24 @@ def test_each_is_caught(tmp_path: Path, estimator: Any, edit: Callable[[ModelPro
     assert not (tmp_path / "models").exists()
 
 
+def test_a_small_answer_beside_a_large_one(tmp_path: Path) -> None:
+    """A rate beside a price: of the scale of both together, the rate could be anything."""
+
+    def invert_the_second(model: ModelProto) -> None:
+        last = model.graph.node[-1]
+        model.graph.initializer.append(numpy_helper.from_array(np.array([1.0, -1.0], np.float32), "signs"))
+        model.graph.node.insert(
+            len(model.graph.node) - 1, helper.make_node("Mul", [last.input[0], "signs"], ["signed"])
+        )
+        last.input[0] = "signed"
+
+    frame = floats()
+    model = Ridge().fit(frame, np.column_stack([frame["width"] * 1e6, frame["depth"] * 0.01]))
+    with pytest.raises(GateRefused, match="answers differ by more than the limit") as refused:
+        converted(tmp_path, model, frame, fit=False, sandbox=InProcess(edited(invert_the_second)))
+    assert refused.value.gate == "parity"
+
+
 def test_the_report_shows_where_and_why(tmp_path: Path) -> None:
     frame = floats()
     with pytest.raises(GateRefused, match="Nothing was published") as refused:

@@ -40,6 +40,12 @@ def test_numbers_count_against_their_spread() -> None:
     assert loss.loss == pytest.approx(0.1)
 
 
+def test_the_worst_column_counts() -> None:
+    prices_and_rates = np.array([[100_000.0, 0.0], [300_000.0, 0.4]])
+    (loss,) = losses({"y": prices_and_rates}, {"y": prices_and_rates + np.array([0.0, 0.2])})
+    assert loss.loss == pytest.approx(1.0)
+
+
 def test_vectors_turn() -> None:
     turned = VECTORS.copy()
     turned[1, 0] = 2.0
