@@ -1,9 +1,9 @@
 """How far the graph's answers are from the original's, and whether that is near enough. Pure.
 
 Numbers: ``|graph − original| ≤ absolute + relative · |original|``, as in ``numpy.allclose``. ``absolute`` is
-``relative`` times the scale of the answers: 1 for probabilities, their standard deviation for all else, so that an
-answer near zero is not asked for more than the model as a whole can tell apart. Each column has a scale of its own:
-beside a price in thousands, a rate would pass whatever it was. Labels: each one that differs is a flip.
+``relative`` times the scale of the answers: 1 for probabilities, their standard deviation for all else, so that
+an answer near zero is not asked for more than the model as a whole can tell apart. Each column has a scale of its
+own: beside a price in thousands, a rate would pass whatever it was. Labels: each one that differs is a flip.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ def test_classifiers(tmp_path: Path, library: str, target: Callable[[Any], Any])
     assert [spec.name for spec in manifest.signature.outputs] == ["label", "probabilities"]
     assert manifest.signature.outputs[0].shape == (-1,)
     assert manifest.quality["accuracy"] > 0.8
-    assert published.chosen.precision == "float32"
+    # LightGBM compares doubles, half way between the decimals of the training.
+    assert published.chosen.precision == ("float64" if library == "lightgbm" else "float32")
     assert on_thresholds(published) > 20
 
 
