@@ -84,6 +84,7 @@ def convert(
     check_model_name(options.name)
     _check_label(options)
     _check_parent(options)
+    _check_classes(options)
     check_metric(options.metric, options.target)
     check_bar(options.baseline, options.hurdle, options.metric, options.target)
     notes: list[str] = []
@@ -195,6 +196,15 @@ def _check_parent(options: ConvertOptions) -> None:
         f"--parent {options.parent}: {options.name} has no such version",
         hint=f"Versions there are: {', '.join(map(str, versions)) or 'none'}.",
     )
+
+
+def _check_classes(options: ConvertOptions) -> None:
+    """Raises InvalidRequest for a name that two classes would have."""
+    twice = sorted({name for name in options.classes if options.classes.count(name) > 1})
+    if twice:
+        raise InvalidRequest(
+            f"--classes gives the name {twice[0][:96]!r} to two classes", hint="Give each class a name of its own."
+        )
 
 
 def _set_label(options: ConvertOptions, version: int) -> None:

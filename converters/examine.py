@@ -22,7 +22,7 @@ from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.graph_gate import read_graph
 from rapide.converters.optimise.options import REAL_ROWS
 from rapide.converters.parity import Comparison, Tolerance, compare_labels, compare_numbers
-from rapide.converters.quality import METRICS, SCORES, TENSORS, constant_answers, measure
+from rapide.converters.quality import DEFAULT_METRICS, METRICS, SCORES, constant_answers, measure
 from rapide.converters.quality_bar import CONSTANT, NONE, Hurdle, QualityVerdict, number_in, reach
 from rapide.converters.row_kinds import FEW, MISSING
 from rapide.converters.runner import Runner
@@ -226,7 +226,7 @@ class _Examination:
         if labels is None and has_classes:
             labels = _likeliest(answers.values(), self._candidate.class_values)
         given = (labels, scores, None) if has_classes else (None, None, numbers)
-        if self._candidate.task == TENSORS and numbers is None:
+        if self._candidate.task != "classifier" and self._candidate.task in DEFAULT_METRICS and numbers is None:
             raise _incomparable(answers)
         figures = measure(
             self._candidate.task,

@@ -96,7 +96,12 @@ METRICS: Mapping[str, Metric] = {
         Metric("max_error", NUMBERS, False, max_error),
     )
 }
-_DEFAULTS = {"classifier": ("accuracy", "roc_auc"), "regressor": ("r2", "mae"), TENSORS: ("r2", "mae")}
+DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
+    "classifier": ("accuracy", "roc_auc"),
+    "regressor": ("r2", "mae"),
+    TENSORS: ("r2", "mae"),
+}
+"""By task: what is measured where no metric was named."""
 
 
 def measure(
@@ -115,7 +120,7 @@ def measure(
     Raises ConversionError for a metric that the model's answers do not allow.
     """
     answers = {LABELS: labels, SCORES: scores, NUMBERS: numbers}
-    wanted = (metric,) if metric else _DEFAULTS.get(task, ())
+    wanted = (metric,) if metric else DEFAULT_METRICS.get(task, ())
     figures = {}
     for name in wanted:
         chosen = METRICS[name]

@@ -33,7 +33,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.feature_selection import SelectKBest
+from sklearn.feature_selection import SelectFromModel, SelectKBest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import (
@@ -46,6 +46,8 @@ from sklearn.linear_model import (
 )
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -519,6 +521,117 @@ def test_several_numbers_a_row(tmp_path: Path) -> None:
         ("prediction.0", 0),
         ("prediction.1", 1),
     ]
+
+
+SEVERAL: dict[str, Any] = {
+    "one classifier each": MultiOutputClassifier(LogisticRegression()),
+    "a pipeline": make_pipeline(
+        StandardScaler(), MultiOutputClassifier(GradientBoostingClassifier(n_estimators=3))
+    ),
+    "decision tree": DecisionTreeClassifier(max_depth=3, random_state=0),
+    "random forest": RandomForestClassifier(4, random_state=0),
+    "extra trees": ExtraTreesClassifier(4, random_state=0),
+    "neighbours": KNeighborsClassifier(5),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("texts", [False, True], ids=["numbers", "texts"])
+def test_several_labels_a_row(tmp_path: Path, name: str, texts: bool) -> None:
+    frame = floats()
+    labels = np.column_stack([three_classes(frame), two_classes(frame[["width"]])])
+    truth = np.array(["low", "middle", "high"])[labels] if texts else labels
+    model = SEVERAL[name].fit(frame, truth)
+    published = converted(tmp_path, model, frame, fit=False)
+    signature = published.manifest.signature
+    assert [(spec.name, spec.shape) for spec in signature.outputs] == [
+        ("label", (-1, 2)),
+        ("probabilities", (-1, 5)),
+    ]
+    names = [each.name for each in published.manifest.predictions]
+    first = "probability.0.high" if texts else "probability.0.0"
+    assert names[:3] == ["label.0", "label.1", first]
+    assert len(names) == 7
+    fresh = pd.DataFrame(random(6).normal(size=(300, 3)).astype(np.float32), columns=frame.columns)
+    datatype = np.float32 if published.chosen.precision == "float32" else np.float64
+    got = answers(published, {"features": fresh.to_numpy(datatype)})
+    assert (got["label"].astype(str) == model.predict(fresh).astype(str)).all()
+    assert np.abs(got["probabilities"] - np.hstack(model.predict_proba(fresh))).max() < 1e-5
+
+
+def test_yes_or_no_to_each_of_several_labels(tmp_path: Path) -> None:
+    frame = floats()
+    truth = (frame[["width", "depth"]] > 0).to_numpy().astype(int)
+    model = OneVsRestClassifier(LogisticRegression()).fit(frame, truth)
+    published = converted(tmp_path, model, frame, fit=False)
+    assert [(each.name, each.output, each.column) for each in published.manifest.predictions] == [
+        ("label.0", "label", 0),
+        ("label.1", "label", 1),
+        ("probability.0", "probabilities", 0),
+        ("probability.1", "probabilities", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        pytest.param(ClassifierChain(LogisticRegression()), "answers 2 columns in 'probabilities'", id="chain"),
+        pytest.param(MLPClassifier(**MLP), "gives 4 columns in 'probabilities'", id="neural network"),
+    ],
+)
+def test_several_labels_that_do_not_convert(tmp_path: Path, model: Any, message: str) -> None:
+    frame = floats()
+    model.fit(frame, (frame[["width", "depth"]] > 0).to_numpy().astype(int))
+    with pytest.raises(ConversionError, match=message):
+        converted(tmp_path, model, frame, fit=False)
+
+
+@pytest.mark.parametrize("model", [RandomForestClassifier(3), RandomForestRegressor(3)], ids=["labels", "numbers"])
+def test_several_answers_are_not_held_against_one_column(tmp_path: Path, model: Any) -> None:
+    """Nothing would be measured, and any hurdle taken."""
+    frame = floats()
+    model.fit(frame, (frame[["width", "depth"]] > 0).to_numpy().astype(int))
+    with pytest.raises(ConversionError, match="--target"):
+        converted(tmp_path, model, frame, frame["width"] > 0, fit=False)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(["passthrough", StandardScaler(), LogisticRegression()], id="first"),
+        pytest.param(
+            [StandardScaler(), "passthrough", DecisionTreeClassifier(random_state=0)], id="in the middle"
+        ),
+        pytest.param([make_pipeline("passthrough"), make_pipeline(None, LogisticRegression())], id="nested"),
+        pytest.param(
+            ["passthrough", ColumnTransformer([("one", StandardScaler(), ["width"])]), LogisticRegression()],
+            id="before columns",
+        ),
+        pytest.param(
+            [
+                FeatureUnion([("a", StandardScaler()), ("b", "passthrough"), ("c", "drop")]),
+                LogisticRegression(),
+            ],
+            id="in a union",
+        ),
+        pytest.param(
+            [SelectFromModel(DecisionTreeClassifier(max_depth=1), threshold=0.5), LogisticRegression()],
+            id="a model's selection, of the first column alone",
+        ),
+    ],
+)
+def test_steps_that_do_nothing_or_choose(tmp_path: Path, steps: list[Any]) -> None:
+    frame = floats()
+    published = converted(tmp_path, make_pipeline(*steps), frame, two_classes(frame[["width"]]))
+    assert published.manifest.quality["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "float64", "bool"])
+def test_the_sample_may_hold_the_classes_in_another_type(tmp_path: Path, dtype: str) -> None:
+    frame = floats()
+    model = LogisticRegression().fit(frame, two_classes(frame))
+    published = converted(tmp_path, model, frame, two_classes(frame).astype(dtype), fit=False)
+    assert published.manifest.quality["accuracy"] > 0.8
 
 
 def test_trained_on_a_matrix_without_names(tmp_path: Path) -> None:

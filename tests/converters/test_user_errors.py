@@ -230,3 +230,19 @@ def test_a_share_without_a_rest_is_refused_before_anything_is_published(good: Pa
     assert "95 % of the requests would belong to no label" in text
     assert "Nothing was published" in text
     assert "rapide label" in text
+
+
+@pytest.mark.parametrize(
+    ("classes", "target", "message"),
+    [
+        pytest.param(("no", "no"), [0, 1], "the name 'no' to two classes", id="twice"),
+        pytest.param(("a", "b"), ["no", "yes"], "names classes that are numbers.*no, yes.*Leave", id="texts"),
+        pytest.param(
+            (), list(pd.to_datetime(["2020-01-01", "2021-01-01"])), "classes are dates or times", id="dates"
+        ),
+    ],
+)
+def test_class_names(tmp_path: Path, classes: tuple[str, ...], target: list[Any], message: str) -> None:
+    frame = floats()
+    saved(tmp_path, LogisticRegression(), frame, two_classes(frame).map(dict(enumerate(target))))
+    assert re.search(message, refusal(tmp_path, classes=classes, target="target"), re.DOTALL)

@@ -23,14 +23,24 @@ from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.sources.boosters.graph import register as register_booster
 from rapide.converters.sources.boosters.table import booster_of
 from rapide.converters.sources.scikit_learn.parts import register_parts
-from rapide.converters.sources.scikit_learn.structure import Node, column_positions, describe, parts, root, walk
+from rapide.converters.sources.scikit_learn.several import join_sequences, take_apart
+from rapide.converters.sources.scikit_learn.structure import (
+    Node,
+    column_positions,
+    describe,
+    is_passthrough,
+    parts,
+    root,
+    walk,
+)
 from rapide.converters.sources.scikit_learn.table import first_step
 from rapide.converters.sources.scikit_learn.words import word_expression
 
@@ -66,6 +76,7 @@ def to_onnx(estimator: Any, columns: Sequence[Column], precision: Precision) -> 
         except (AssertionError, AttributeError, IndexError, KeyError, NameError, TypeError, ValueError) as error:
             raise _unsupported(error, prepared, node) from error
     _name_locale(graph)
+    join_sequences(graph)
     return graph
 
 
@@ -113,6 +124,7 @@ def prepare(estimator: Any, precision: Precision) -> Any:
     while hasattr(prepared, "best_estimator_"):
         prepared = prepared.best_estimator_
     for node in walk(root(prepared, ())):
+        take_apart(node.estimator)
         for kind, change in _CHANGES.items():
             if isinstance(node.estimator, kind):
                 change(node.estimator)
@@ -169,6 +181,21 @@ def _operator_in(trace: TracebackType | None) -> Any:
         found = getattr(operator, "raw_operator", found)
         trace = trace.tb_next
     return found
+
+
+def _skip_passthrough(pipeline: Any) -> None:
+    """skl2onnx takes the word for an estimator."""
+    steps = [(name, step) for name, step in pipeline.steps if not is_passthrough(step)]
+    pipeline.steps = steps or [("nothing", FunctionTransformer())]
+
+
+def _skip_dropped(union: Any) -> None:
+    """The same, for a union's members."""
+    union.transformer_list = [
+        (name, FunctionTransformer() if is_passthrough(member) else member)
+        for name, member in union.transformer_list
+        if member not in ("drop", None)
+    ]
 
 
 def _number_columns(transformer: Any) -> None:
@@ -250,7 +277,11 @@ def _operator_names() -> Mapping[Any, str]:
     return names
 
 
-_CHANGES: Mapping[type, Callable[[Any], None]] = {ColumnTransformer: _number_columns}
+_CHANGES: Mapping[type, Callable[[Any], None]] = {
+    ColumnTransformer: _number_columns,
+    FeatureUnion: _skip_dropped,
+    Pipeline: _skip_passthrough,
+}
 _CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
     "LinearDiscriminantAnalysis": _as_logistic_regression,
     "OneHotEncoder": _one_hot,

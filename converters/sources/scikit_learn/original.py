@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 from onnx import ModelProto
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -25,7 +26,7 @@ from rapide.converters.sources.scikit_learn.export import to_onnx
 from rapide.converters.sources.scikit_learn.splits import split_sites
 from rapide.converters.sources.scikit_learn.structure import check_fitted, describe, parts, root, walk
 from rapide.converters.sources.scikit_learn.table import TrainedTable, listed
-from rapide.converters.sources.scikit_learn.tasks import Task, task_of
+from rapide.converters.sources.scikit_learn.tasks import Task, check_one_label, task_of
 from rapide.converters.sources.scikit_learn.unpickle import unpickle
 from rapide.converters.surgery import ONNX_TYPES, Face, rename_inputs, shape_outputs, stamp
 from rapide.server.repository.manifest import Prediction
@@ -69,7 +70,13 @@ class SklearnOriginal:
             class_names=tuple(job.get("classes") or ()),
             taken=frozenset(column.input for column in self.columns),
         )
-        self._task = _widened(task, self._first_answers(task))
+        first = self._first_answers(task)
+        labels = first[task.outputs[0].name]
+        if task.classes is not None and labels.ndim == 2:  # yes or no to each of several labels
+            check_one_label(model, labels.shape[1], target, task.class_names)
+            task = replace(task, classes=None)
+        self._task = _widened(task, first)
+        _check_widths(self._task, first)
         self.outputs = self._task.outputs
 
     @property
@@ -125,6 +132,9 @@ class SklearnOriginal:
         if named:
             known = list(names)
         unknown = sorted(given - set(known))
+        alike = _same_numbers(values, classes) if unknown else None
+        if alike is not None:
+            return alike
         if unknown:
             raise ConversionError(
                 f"the sample's {values.name!r} holds {listed(unknown)}, which the model has no class for",
@@ -182,6 +192,12 @@ class SklearnOriginal:
             array, wanted = given[position], first[output.name]
             width = None if wanted.ndim == 1 else wanted.shape[1]
             columns = array.size // len(wanted)
+            if width is not None and width > 1 and columns != width:
+                raise ConversionError(
+                    f"the converted graph gives {columns} columns in {output.name!r}; the original gives {width}",
+                    hint="The converter does not know this kind of answer: use a similar estimator "
+                    "(docs/guides/convert.md lists those that convert).",
+                )
             names: tuple[tuple[int, str], ...] = ()
             onnx_type = _onnx_type(array)
             if output.is_label and self._task.text_labels and self._task.classes is not None:
@@ -230,6 +246,29 @@ def _widened(task: Task, answers: Mapping[str, Array]) -> Task:
             output = replace(output, predictions=spread)  # noqa: PLW2901 - the widened one takes its place
         outputs.append(output)
     return replace(task, outputs=tuple(outputs))
+
+
+def _same_numbers(values: Any, classes: Array) -> Array | None:
+    """``values`` as the classes that they equal: a table may hold 1.0, or true, where the training had 1. None
+    where one equals no class, or where they are no numbers."""
+    if classes.dtype.kind not in "biuf" or not pd.api.types.is_numeric_dtype(values.dtype):
+        return None
+    by_number = {float(value): value for value in classes.tolist()}
+    if not {float(value) for value in values.tolist()} <= by_number.keys():
+        return None
+    return np.array([by_number[float(value)] for value in values.tolist()], dtype=classes.dtype)
+
+
+def _check_widths(task: Task, answers: Mapping[str, Array]) -> None:
+    """Raises ConversionError where an answer has another number of columns than the classes say."""
+    for output in task.outputs:
+        width = answers[output.name].shape[1] if answers[output.name].ndim == 2 else 1
+        if width != len(output.predictions):
+            raise ConversionError(
+                f"the model answers {width} columns in {output.name!r}, where its classes are "
+                f"{len(output.predictions)}",
+                hint="Chains of classifiers answer so: use MultiOutputClassifier, or publish one model a label.",
+            )
 
 
 def _onnx_type(array: Array) -> int:

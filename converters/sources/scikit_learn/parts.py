@@ -9,7 +9,7 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common._registration import get_converter, get_shape_calculator
 from sklearn.svm import LinearSVC
 
-from rapide.converters.sources.scikit_learn import dummy, imputer, narrowing, ordinal, trees
+from rapide.converters.sources.scikit_learn import dummy, imputer, narrowing, ordinal, selection, trees
 
 
 @functools.cache
@@ -18,6 +18,7 @@ def register_parts() -> None:
     dummy.register()
     imputer.register()
     ordinal.register()
+    selection.register()
     trees.register()
     narrowing.register()
     _let_pipelines_end_in_linear_svc()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.preprocessing import Binarizer
 
 from rapide.converters.sources.boosters.splits import places_of as places_of_booster
 from rapide.converters.sources.boosters.table import booster_of
@@ -98,6 +99,8 @@ def _of_bins(node: Node) -> Iterator[Place]:
 
 
 def _of_binarizer(node: Node) -> Iterator[Place]:
+    if not isinstance(node.estimator, Binarizer):  # others have a threshold of another kind
+        return
     width = node.estimator.n_features_in_
     yield _place(node, np.arange(width), np.full(width, float(node.estimator.threshold)), np.float64)
 

@@ -81,6 +81,11 @@ def describe(node: Node) -> str:
     return f"step {node.path!r} ({kind})" if node.path else f"the model ({kind})"
 
 
+def is_passthrough(step: Any) -> bool:
+    """Whether a pipeline's step does nothing."""
+    return step is None or isinstance(step, str)
+
+
 def column_positions(transformer: Any) -> dict[str, list[int]]:
     """By member that is not dropped: the positions of its columns in the transformer's table."""
     # The public ``transformers_`` may hold names, masks, slices or callables; this is their fitted resolution.
@@ -106,7 +111,7 @@ def _child(node: Node, name: str, estimator: Any, before: Transform, columns: tu
 def _of_pipeline(node: Node) -> Iterator[Node]:
     before, columns = node.before, node.columns
     for name, step in node.estimator.steps:
-        if step is None or isinstance(step, str):  # "passthrough"
+        if is_passthrough(step):
             continue
         yield _child(node, name, step, before, columns)
         if not hasattr(step, "transform"):  # the predictor: nothing comes after it

@@ -14,7 +14,7 @@ from rapide.converters.columns import Column
 from rapide.converters.errors import ConversionError
 from rapide.converters.samples import Frame, column_kind
 from rapide.converters.sources.boosters.table import booster_of
-from rapide.converters.sources.scikit_learn.structure import column_positions, root, walk
+from rapide.converters.sources.scikit_learn.structure import column_positions, is_passthrough, root, walk
 
 
 class TrainedTable:
@@ -51,8 +51,12 @@ class TrainedTable:
 def first_step(model: Any) -> Any:
     """What is given the table: pipelines and searches only pass it on."""
     while isinstance(model, Pipeline) or hasattr(model, "best_estimator_"):
-        model = model.steps[0][1] if isinstance(model, Pipeline) else model.best_estimator_
+        model = _first_of(model) if isinstance(model, Pipeline) else model.best_estimator_
     return model
+
+
+def _first_of(pipeline: Pipeline) -> Any:
+    return next((step for _, step in pipeline.steps if not is_passthrough(step)), None)
 
 
 def _own_names(model: Any, sample: Frame) -> tuple[str, ...]:
@@ -60,7 +64,9 @@ def _own_names(model: Any, sample: Frame) -> tuple[str, ...]:
     booster = booster_of(model)
     if booster is not None:
         return booster.column_names(model, list(sample.columns))
-    return tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
+    first = first_step(model)  # a pipeline asks its own first step, which may be one that does nothing
+    names = getattr(model, "feature_names_in_", None)
+    return tuple(str(name) for name in (getattr(first, "feature_names_in_", ()) if names is None else names))
 
 
 def _trained_names(model: Any, sample: Frame, target: str) -> tuple[str, ...]:

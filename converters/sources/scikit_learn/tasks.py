@@ -11,6 +11,7 @@ from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 from rapide.converters.columns import label_prediction, score_predictions
 from rapide.converters.errors import ConversionError
 from rapide.converters.sources.contract import Output
+from rapide.converters.sources.scikit_learn.several import answers_several_labels
 from rapide.server.repository.manifest import Kind, Prediction
 from rapide.server.tensors import Array
 
@@ -40,6 +41,7 @@ class Task:
 
     def shaped(self, output: Output, answer: Any) -> Array:
         """``answer`` as the graph gives it: labels [N] or [N, targets], numbers [N, columns]."""
+        answer = np.hstack(answer) if isinstance(answer, list) else answer  # probabilities, label by label
         array = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
         if output.is_label and array.ndim == 2 and array.shape[1] == 1:  # CatBoost's
             array = array.ravel()
@@ -81,21 +83,11 @@ def task_of(estimator: Any, *, target: str, class_names: tuple[str, ...], taken:
 
 
 def _classifier(estimator: Any, target: str, names: tuple[str, ...], taken: frozenset[str]) -> Task:
-    classes = estimator.classes_
-    if isinstance(classes, list):
-        raise ConversionError(
-            f"{type(estimator).__name__} answers several labels a row, which cannot be published yet",
-            hint="Publish one model a label, or a regressor.",
-        )
-    classes = np.asarray(classes)
-    if names and len(names) != len(classes):
-        shown = ", ".join(str(value) for value in classes[:8])
-        raise ConversionError(
-            f"--classes gives {len(names)} names, but the model has {len(classes)} classes: {shown}",
-            hint="Name them in this order.",
-        )
-    kinds: dict[str, Kind] = {"b": "boolean", "i": "integer", "u": "integer", "f": "integer"}
-    kind = kinds.get(classes.dtype.kind, "text")
+    if answers_several_labels(estimator):
+        return _several_labels(estimator, target, names, taken)
+    classes = np.asarray(estimator.classes_)
+    kind = _kind(classes)
+    _check_class_names(names, classes, kind)
     shown_names = names or tuple(_spelled(value) for value in classes.tolist())
     label = _free("label", taken)
     prediction = label_prediction(target or label, label, kind, shown_names if kind == "text" else names)
@@ -111,6 +103,61 @@ def _classifier(estimator: Any, target: str, names: tuple[str, ...], taken: froz
         outputs.append(Output(name, False, score_predictions("score", name, scored)))
         methods.append("decision_function")
     return Task("classifier", tuple(outputs), tuple(methods), classes, names)
+
+
+def _several_labels(estimator: Any, target: str, names: tuple[str, ...], taken: frozenset[str]) -> Task:
+    """One output with a column for each label, and one with all their probabilities side by side."""
+    check_one_label(estimator, len(estimator.classes_), target, names)
+    label = _free("label", taken)
+    by_label = [np.asarray(classes) for classes in estimator.classes_]
+    labels = tuple(
+        Prediction(f"{label}.{number}", label, number, _kind(classes)) for number, classes in enumerate(by_label)
+    )
+    outputs, methods = [Output(label, True, labels)], ["predict"]
+    if hasattr(estimator, "predict_proba"):
+        name = _free("probabilities", taken)
+        shown = [f"{number}.{_spelled(value)}" for number, each in enumerate(by_label) for value in each.tolist()]
+        predictions = score_predictions("probability", name, tuple(shown))
+        outputs.append(Output(name, False, predictions, unit_scale=True))
+        methods.append("predict_proba")
+    return Task("classifier", tuple(outputs), tuple(methods))
+
+
+def check_one_label(estimator: Any, labels: int, target: str, names: tuple[str, ...]) -> None:
+    """Raises ConversionError for true answers and class names where a row gets several labels."""
+    for option, given in (("--target", bool(target)), ("--classes", bool(names))):
+        if given:
+            raise ConversionError(
+                f"{option} is about one label, but {type(estimator).__name__} answers {labels} labels a row",
+                hint="Leave it out, and the column with the true answers out of the sample: the graph is compared "
+                "with the original, and nothing is measured.",
+            )
+
+
+def _kind(classes: Array) -> Kind:
+    kinds: dict[str, Kind] = {"b": "boolean", "i": "integer", "u": "integer", "f": "integer"}
+    if classes.dtype.kind in "mM":
+        raise ConversionError(
+            f"the model's classes are dates or times ({classes.dtype}), which no output can carry",
+            hint="Train on texts or numbers that stand for them.",
+        )
+    return kinds.get(classes.dtype.kind, "text")
+
+
+def _check_class_names(names: tuple[str, ...], classes: Array, kind: Kind) -> None:
+    if not names:
+        return
+    shown = ", ".join(str(value) for value in classes[:8])
+    if kind == "text":
+        raise ConversionError(
+            f"--classes names classes that are numbers; this model's are texts: {shown}",
+            hint="Leave --classes out: clients get these names.",
+        )
+    if len(names) != len(classes):
+        raise ConversionError(
+            f"--classes gives {len(names)} names, but the model has {len(classes)} classes: {shown}",
+            hint="Name them in this order.",
+        )
 
 
 def _spelled(value: Any) -> str:
