@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import time
@@ -175,6 +176,22 @@ async def test_rows_of_different_callers_are_not_mixed(channel: grpc.aio.Channel
             got, (values[number] @ models.LINEAR_WEIGHTS + models.LINEAR_BIAS)[0], rtol=1e-5
         )
     assert watched.taken > 90
+
+
+async def test_an_answered_call_is_no_garbage(channel: grpc.aio.Channel, watched: Watched) -> None:
+    """What only the collector can find makes it stop the loop, again and again."""
+    message = request("linear", rows(1, 4))
+    await ask(channel, message)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await ask(channel, message)
+        left = [each for each in gc.get_objects() if isinstance(each, hot.HotCall)]
+    finally:
+        gc.enable()
+    assert watched.taken >= 20
+    assert left == []
 
 
 async def test_text_goes_the_general_way(channel: grpc.aio.Channel, watched: Watched) -> None:
