@@ -36,6 +36,7 @@ from rapide.server.protocols.http2.events import (
 )
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.protocols.http2.stream import Stream
+from rapide.server.protocols.outlet import Outlet
 from rapide.server.protocols.status import refused, status_of
 from rapide.server.telemetry.connections import Connections
 
@@ -76,6 +77,7 @@ class LaneConnection(asyncio.Protocol):
         # the connection's life
         self.http2: Http2Connection[CallHead] = Http2Connection(interpret_head, known_heads, options.http2)
         self._transport: asyncio.Transport | None = None
+        self._outlet: Outlet | None = None
         self._opened_s = self._heard_s = clock()
         self._blocked_since_s: float | None = None
         self._asked_alive_s: float | None = None
@@ -90,6 +92,7 @@ class LaneConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self._transport)
         self._connections.add(self)
         self._meter.opened()
         self._write()
@@ -104,7 +107,7 @@ class LaneConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self._connections.discard(self)
         self._meter.closed()
-        self._transport = None
+        self._transport = self._outlet = None
         for stream in self.http2.abandon():
             self._forget(stream)
 
@@ -166,12 +169,12 @@ class LaneConnection(asyncio.Protocol):
 
     def _write(self) -> None:
         self._is_write_due = False
-        transport = self._transport
-        if transport is None:
+        transport, outlet = self._transport, self._outlet
+        if transport is None or outlet is None:
             return
         out = self.http2.take_output()
         if out:
-            transport.write(out)
+            outlet.write(out)
         if self.http2.ended:
             transport.close()
         elif self._is_draining and not self.http2.active_streams and self._finished_s is None:
