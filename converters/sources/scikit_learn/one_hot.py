@@ -37,19 +37,32 @@ def _shape(operator: Any) -> None:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     encoder = operator.raw_operator
+    columns = columns_of(scope, operator, container)
+    # Flags of texts come as [N, 1, K]: where there are no others, they are joined so and flattened once.
+    is_flat = not all(isinstance(kind, StringTensorType) for _, kind in columns)
     parts = []
-    for position, (name, kind) in enumerate(columns_of(scope, operator, container)):
+    for position, (name, kind) in enumerate(columns):
         target = _target(encoder, position)
         if target.shape[1] == 0:  # its only category was dropped
             continue
         categories = encoder.categories_[position]
-        flags = (
-            _flags_of_texts(scope, container, name, categories, encoder)
-            if isinstance(kind, StringTensorType)
-            else _flags_of_numbers(scope, container, name, kind, categories)
-        )
+        if isinstance(kind, StringTensorType):
+            flags = _flags_of_texts(scope, container, name, categories, encoder)
+            flags = _flattened(scope, container, flags, len(categories)) if is_flat else flags
+        else:
+            flags = _flags_of_numbers(scope, container, name, kind, categories)
         parts.append(_placed(scope, container, flags, target))
-    apply_concat(scope, parts, operator.outputs[0].full_name, container, axis=1)
+    joined = parts[0] if len(parts) == 1 else scope.get_unique_variable_name("flags")
+    if len(parts) > 1:
+        apply_concat(scope, parts, joined, container, axis=-1)
+    width = operator.outputs[0].type.shape[1]
+    apply_reshape(scope, joined, operator.outputs[0].full_name, container, desired_shape=(-1, width))
+
+
+def _flattened(scope: Any, container: Any, flags: str, width: int) -> str:
+    flat: str = scope.get_unique_variable_name("flags")
+    apply_reshape(scope, flags, flat, container, desired_shape=(-1, width))
+    return flat
 
 
 def _count(encoder: Any) -> int:
@@ -74,12 +87,12 @@ def _placed(scope: Any, container: Any, flags: str, target: Array) -> str:
     if width == count and not target[count].any() and np.array_equal(target[:count], np.eye(count)):
         return flags
     if target[count].any():
-        axis = add_constant(scope, container, TensorProto.INT64, [1], [1])
+        axis = add_constant(scope, container, TensorProto.INT64, [1], [-1])
         found = add_node(scope, container, "ReduceMax", [flags, axis], keepdims=1)
         one = add_constant(scope, container, TensorProto.FLOAT, [1], [1.0])
         none = add_node(scope, container, "Sub", [one, found])
         joined: str = scope.get_unique_variable_name("flags")
-        apply_concat(scope, [flags, none], joined, container, axis=1)
+        apply_concat(scope, [flags, none], joined, container, axis=-1)
         flags = joined
     else:
         target = target[:count]
@@ -89,7 +102,7 @@ def _placed(scope: Any, container: Any, flags: str, target: Array) -> str:
 
 def _flags_of_texts(scope: Any, container: Any, name: str, categories: Array, encoder: Any) -> str:
     texts = [MISSING_TEXT if is_missing(value) else str(value) for value in categories]
-    flags = add_node(
+    return add_node(
         scope,
         container,
         "OneHotEncoder",
@@ -99,9 +112,6 @@ def _flags_of_texts(scope: Any, container: Any, name: str, categories: Array, en
         cats_strings=[text.encode() for text in texts],
         zeros=int(encoder.handle_unknown != "error"),
     )
-    shaped: str = scope.get_unique_variable_name("flags")
-    apply_reshape(scope, flags, shaped, container, desired_shape=(-1, len(texts)))
-    return shaped
 
 
 def _flags_of_numbers(scope: Any, container: Any, name: str, kind: Any, categories: Array) -> str:
