@@ -59,6 +59,7 @@ HOT = (
     "server/protocols/json_outputs.py",
     "server/protocols/outlet.py",
     "server/protocols/raw_outputs.py",
+    "server/protocols/turns.py",
     "server/runs.py",
     "server/service.py",
     "server/telemetry/recorder.py",
