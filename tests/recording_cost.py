@@ -1,40 +1,46 @@
-"""What recording costs a request: a real server with its recorder, with less of it, and with none, in turn.
+"""What recording costs a request: the real server, compiled, with all of it, with less, and with none.
 
-``python -m tests.recording_cost`` (or scripts/recording-cost). Method: one worker of the real server in this
-process, pinned to one core; h2load on another one sends a fixed number of requests over gRPC, again and again.
-In turn the recorder is as it is, without what the usage profile alone needs (metrics and statistics go on), and
-replaced by methods that do nothing. What counts is the processor time of this process by request, and the
-differences within each group of three rounds, whose order rotates: so the machine's moods, and whatever is the
-same for all, cancel out. Needs h2load (Debian: nghttp2-client) and two cores.
+``python -m tests.recording_cost`` (or scripts/recording-cost). Method: three copies of the source, compiled: in
+the first the recorder is as it is, in the second it is without what the usage profile alone needs (metrics and
+statistics go on), in the third its methods are empty. (Compiled methods cannot be replaced at run time.) A server
+of each, one worker, pinned to one core; h2load on another one sends a fixed number of requests over gRPC to them
+in turn. What counts is the worker's processor time by request, and the differences within each group of three
+rounds, whose order rotates: so the machine's moods, and whatever is the same for all, cancel out. After some
+groups all three servers are started anew, since no two processes lie in memory alike. Needs h2load (Debian:
+nghttp2-client), a C compiler and two cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import ast
+import contextlib
+import inspect
 import math
 import os
 import re
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from rapide.loadtests.bench.contestants import HOST, Ports, rapide_is_ready
+from rapide.loadtests.bench.processes import GENERATOR_CORE, ServerProcess, pinned, two_cores
 from rapide.proto import open_inference_pb2 as pb
-from rapide.server.engine import Engine
 from rapide.server.telemetry import recorder
-from rapide.server.telemetry.recorder import Recorder
 from rapide.server.telemetry.version_block import ARRIVALS, BATCHES, FINISHED
 from tests import models
-from tests.doors import opened
 from tests.versions import publish_version
 
+ROOT: Final = Path(__file__).parents[1]
+RECORDER: Final = "server/telemetry/recorder.py"
 LOADS: Final = {"1 in flight": ("1", "1"), "32 in flight": ("8", "4"), "256 in flight": ("16", "16")}
 """Name → h2load's connections, and streams on each."""
 
@@ -50,22 +56,21 @@ def request() -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-async def round_s(target: str, data: Path, load: tuple[str, str], requests: int, core: int) -> float:
-    """Seconds of this process's processor time by request."""
+def round_us(worker: _Worker, data: Path, load: tuple[str, str], requests: int) -> float:
+    """Microseconds of the worker's processor time by request."""
     connections, streams = load
     command = [
-        *("taskset", "-c", str(core), "h2load", "-n", str(requests), "-c", connections, "-m", streams),
+        *("taskset", "-c", str(GENERATOR_CORE), "h2load", "-n", str(requests), "-c", connections, "-m", streams),
         *("-d", str(data), "-H", "content-type: application/grpc", "-H", "te: trailers"),
-        f"http://{target}/inference.GRPCInferenceService/ModelInfer",
+        f"http://{HOST}:{worker.ports.grpc}/inference.GRPCInferenceService/ModelInfer",
     ]
-    begun_s = time.process_time()
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await process.communicate()
-    took_s = time.process_time() - begun_s
-    succeeded = re.search(rb"(\d+) succeeded", printed)
+    before_s = worker.cpu_s()
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    took_s = worker.cpu_s() - before_s
+    succeeded = re.search(r"(\d+) succeeded", printed)
     if succeeded is None or int(succeeded[1]) != requests:
-        raise RuntimeError(f"not all of {requests} requests were answered:\n{printed.decode()}")
-    return took_s / requests
+        raise RuntimeError(f"not all of {requests} requests were answered:\n{printed}")
+    return took_s / requests * 1e6
 
 
 # What the recorder did before it recorded usage: the same rings, without concurrency, deadlines, overhead, sums of
@@ -120,54 +125,126 @@ def _batch(
     self._waits(queue_s)
 
 
-def _deliver_alone(self: Any, _runs: Any, outcomes: Any) -> None:
-    self._deliver(outcomes)
+def _nothing(self: Any) -> None:
+    """The silent recorder's methods."""
 
 
-def _nothing(*_: Any) -> None:
-    """The silent recorder's every method."""
+def _no_look(self: Any) -> None:
+    """Never again."""
+    self.looks = False
 
 
-_NO_LOOKS = {(Recorder, "look"): _nothing, (Engine, "_answer"): _deliver_alone}
-ARMS: Final[dict[str, dict[tuple[type, str], Callable[..., None]]]] = {
+Replaced = Mapping[str, Callable[..., None]]
+ARMS: Final[Mapping[str, Replaced]] = {
     "recorded": {},
     "metrics alone": {
-        **_NO_LOOKS,
-        (Recorder, "arrival"): _arrival,
-        (Recorder, "finished"): _finished,
-        (Recorder, "batch"): _batch,
+        "arrival": _arrival,
+        "finished": _finished,
+        "batch": _batch,
+        "answered": _nothing,
+        "look": _no_look,
     },
     "silent": {
-        **_NO_LOOKS,
-        **{(Recorder, name): _nothing for name in ("arrival", "finished", "batch", "in_flight", "waiting")},
+        **dict.fromkeys(("arrival", "finished", "batch", "answered", "in_flight", "waiting"), _nothing),
+        "look": _no_look,
     },
 }
-"""What each round replaces: class and method → what stands there instead."""
+"""The recorder's methods that do something else in each copy."""
 
 
-@contextmanager
-def arm(name: str) -> Iterator[None]:
-    real = {(owner, method): owner.__dict__[method] for owner, method in ARMS[name]}
-    for (owner, method), stand_in in ARMS[name].items():
-        setattr(owner, method, stand_in)
-    try:
-        yield
-    finally:
-        for (owner, method), original in real.items():
-            setattr(owner, method, original)
+class _Bodies(ast.NodeTransformer):
+    """Gives methods other bodies."""
+
+    def __init__(self, bodies: Mapping[str, list[ast.stmt]]) -> None:
+        self._bodies = bodies
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.body = self._bodies.get(node.name, node.body)
+        return node
 
 
-async def rounds_us(
-    target: str, data: Path, load: tuple[str, str], groups: int, requests: int, core: int
+class _OwnNames(ast.NodeTransformer):
+    """``recorder.NAME`` is plain ``NAME`` within the recorder's own module."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        is_own = isinstance(node.value, ast.Name) and node.value.id == "recorder"
+        return ast.copy_location(ast.Name(node.attr, node.ctx), node) if is_own else node
+
+
+def _body(function: Callable[..., None]) -> list[ast.stmt]:
+    (parsed,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(parsed, ast.FunctionDef)
+    return [_OwnNames().visit(statement) for statement in parsed.body]
+
+
+def rewritten(source: str, replaced: Replaced) -> str:
+    """The recorder's module with these methods instead of its own."""
+    bodies = {name: _body(function) for name, function in replaced.items()}
+    return ast.unparse(ast.fix_missing_locations(_Bodies(bodies).visit(ast.parse(source))))
+
+
+def compiled(arm: str) -> Path:
+    """The folder of the compiled copy for ``arm``; made anew where the source has changed."""
+    base = Path(
+        subprocess.run([ROOT / "scripts" / "compiled"], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    if not ARMS[arm]:
+        return base
+    copy = ROOT / ".cache" / "recording" / arm.replace(" ", "-")
+    stamp, wanted = copy.with_suffix(".is"), base.with_suffix(".is").read_text()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return copy
+    print(f"Compiling a server for {arm!r} ...", file=sys.stderr)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(base, copy, symlinks=True, ignore=shutil.ignore_patterns("*.so", "build"))
+    path = copy / RECORDER
+    path.write_text(rewritten(path.read_text(), ARMS[arm]))
+    environment = {**os.environ, "RAPIDE_COMPILE": "1"}
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    subprocess.run(command, cwd=copy, env=environment, check=True, stdout=subprocess.DEVNULL)
+    stamp.write_text(wanted)
+    return copy
+
+
+class _Worker:
+    """The worker of a running server."""
+
+    def __init__(self, process: ServerProcess, ports: Ports) -> None:
+        self.ports = ports
+        supervisor = process._process.pid
+        (self._pid,) = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+
+    def cpu_s(self) -> float:
+        """Of all its threads (the first figure of schedstat is nanoseconds on a processor)."""
+        tasks = Path(f"/proc/{self._pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) * 1e-9
+
+
+@contextlib.contextmanager
+def serving(copy: Path, folder: Path, log: Path) -> Iterator[_Worker]:
+    ports = Ports()
+    command = [
+        *(sys.executable, "-P", "-m", "rapide", "serve", str(folder), "--workers", "1", "--host", HOST),
+        *("--http-port", str(ports.http), "--grpc-port", str(ports.grpc), "--metrics-port", str(ports.metrics)),
+        *("--no-reserve", "--tuning", "off"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    with ServerProcess(pinned(command), log, environment) as process:
+        process.wait_until(lambda: rapide_is_ready(ports))
+        yield _Worker(process, ports)
+
+
+def groups_us(
+    workers: Mapping[str, _Worker], data: Path, load: tuple[str, str], groups: int, requests: int
 ) -> dict[str, list[float]]:
     """Microseconds by request, for each arm by group."""
-    found: dict[str, list[float]] = {name: [] for name in ARMS}
-    names = list(ARMS)
+    found: dict[str, list[float]] = {name: [] for name in workers}
+    names = list(workers)
     for group in range(groups):
         for place in range(len(names)):
             name = names[(group + place) % len(names)]
-            with arm(name):
-                found[name].append(await round_s(target, data, load, requests, core) * 1e6)
+            found[name].append(round_us(workers[name], data, load, requests))
     return found
 
 
@@ -191,29 +268,42 @@ def _difference(one: Sequence[float], other: Sequence[float]) -> str:
     return f"{statistics.median(differences):5.2f} µs ({low:.2f} to {high:.2f})"
 
 
-async def measure(groups: int, requests: int, core: int, folder: Path) -> None:
+def measure(sittings: int, groups: int, requests: int, folder: Path) -> None:
     publish_version(folder / "models", "linear", models.linear())
     data = folder / "request"
     data.write_bytes(request())
-    async with opened(folder / "models", folder / "state", grpc_engine="lane") as doors:
-        for name, load in LOADS.items():
-            count = requests // 4 if load == ("1", "1") else requests
-            await rounds_us(doors.grpc, data, load, 1, count, core)  # warms up
-            print(told(name, await rounds_us(doors.grpc, data, load, groups, count, core)), flush=True)
+    copies = {arm: compiled(arm) for arm in ARMS}
+    found: dict[str, dict[str, list[float]]] = {name: {arm: [] for arm in ARMS} for name in LOADS}
+    for _ in range(sittings):
+        with contextlib.ExitStack() as stack:
+            workers = {
+                arm: stack.enter_context(serving(copy, folder / "models", folder / f"{copy.name}.log"))
+                for arm, copy in copies.items()
+            }
+            for name, load in LOADS.items():
+                count = requests // 4 if load == ("1", "1") else requests
+                groups_us(workers, data, load, 1, count)  # warms up
+                for arm, took_us in groups_us(workers, data, load, groups, count).items():
+                    found[name][arm] += took_us
+    for name, of_arms in found.items():
+        print(told(name, of_arms), flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--groups", type=int, default=24, help="of three rounds, for each load (default: 24)")
+    parser.add_argument("--sittings", type=int, default=4, help="how often all servers are started (default: 4)")
+    parser.add_argument("--groups", type=int, default=8, help="of three rounds, for each load (default: 8)")
     parser.add_argument("--requests", type=int, default=12_000, help="of each round (default: 12000)")
+    parser.add_argument("--compile", action="store_true", help="make the copies, and end")
     arguments = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
+    if not two_cores():
         print("This needs two cores: one for the server, one for h2load.", file=sys.stderr)
         return 1
-    os.sched_setaffinity(0, cores[:1])
+    if arguments.compile:
+        print(*(compiled(arm) for arm in ARMS), sep="\n")
+        return 0
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(arguments.groups, arguments.requests, cores[1], Path(folder)))
+        measure(arguments.sittings, arguments.groups, arguments.requests, Path(folder))
     return 0
 
 

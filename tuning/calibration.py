@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,22 +19,33 @@ import numpy as np
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.budget import Over, never
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import FITTED, NOISE_SAMPLES, Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.served import Served, Site, Usage
 from rapide.tuning.simulator import simulate
 from rapide.tuning.slo import percentiles
+from rapide.tuning.stall_meter import NONE, Stalls
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0, 99.0)
-WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7)
-"""How much an error at each counts: the noise of a few hundred requests is at their ends."""
+QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0)
+WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0)
+"""How much an error at each counts. Beyond are the machine's stalls, which are measured by themselves."""
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
 PROFILE_WEIGHT: Final = 6.0
-EVALUATIONS: Final = 260
+STARTS: Final[tuple[Mapping[str, float], ...]] = (
+    {},
+    {"tick_us": 15.0, "read_us": 5.0, "answer_us": 4.0, "extra_cold": 8.0, "cools_us": 400.0, "warms_us": 250.0},
+    {"tick_us": 30.0, "read_us": 8.0, "answer_us": 8.0, "extra_cold": 3.0, "cools_us": 5000.0, "warms_us": 1000.0},
+)
+"""Where the search begins: a slow server, a fast one that cools down soon, and one that does so late."""
+QUEUE_WITHOUT_END: Final = 8.0
+"""A median of so many times the least one is that of a queue that grows."""
+GENERATOR_BUSY: Final = 0.85
+EVALUATIONS: Final = 160
 FIT_REQUESTS: Final = 320
 """Of each scenario, in the fit: it simulates all of them a few hundred times."""
 SCENARIO_S: Final = 0.8
@@ -98,43 +109,79 @@ def observe(
 ) -> list[Observation]:
     """Asks real servers: one worker as it runs the model by itself, one that runs it the other way (on the loop or
     on a thread), and the defaults under the profile's own ``traffic``, which counts most."""
-    asked = list(scenarios(curve, rows, effort))
-    configurations = [Configuration(1, ModelTuning())]
+    given = list(scenarios(curve, rows, effort))
+    ways = configurations(curve, rows)
+    found: list[Observation] = []
+    for number, configuration in enumerate(ways):
+        on_step("calibrating with a real server", number / (len(ways) + 1))
+        found += asked(site, configuration, given)
+    default = default_configuration(len(site.cpus))
+    on_step("calibrating: the profile under the defaults", 1 - 1 / (len(ways) + 1))
+    return [*found, *asked(site, default, [Scenario(PROFILE, traffic)], PROFILE_WEIGHT)]
+
+
+def configurations(curve: Curve, rows: int) -> list[Configuration]:
+    """One worker as it runs the model by itself, and if it can the other way."""
+    found = [Configuration(1, ModelTuning())]
     other_us = 0.0 if curve.run_us(rows) < ModelTuning().inline_below_us else ALWAYS_INLINE_US
     if other_us == 0.0 or curve.run_us(16 * rows) < SLOWEST_INLINE_US:
-        configurations.append(Configuration(1, ModelTuning(inline_below_us=other_us)))
-    found: list[Observation] = []
-    for number, configuration in enumerate(configurations):
-        on_step("calibrating with a real server", number / (len(configurations) + 1))
-        found += _asked(site, configuration, asked)
-    default = default_configuration(len(site.cpus))
-    on_step("calibrating: the profile under the defaults", 1 - 1 / (len(configurations) + 1))
-    return [*found, *_asked(site, default, [Scenario(PROFILE, traffic)], PROFILE_WEIGHT)]
+        found.append(Configuration(1, ModelTuning(inline_below_us=other_us)))
+    return found
 
 
-def _asked(
-    site: Site, configuration: Configuration, asked: Sequence[Scenario], weight: float = 1.0
+def asked(
+    site: Site, configuration: Configuration, given: Sequence[Scenario], weight: float = 1.0
 ) -> Iterator[Observation]:
+    """Asks a server of its own in all the ways ``given``."""
     with Served(site, configuration) as served:
-        first = asked[0].arrivals
+        first = given[0].arrivals
         served.replay(Arrivals(first.instants_s[:300], first.rows[:300]))  # connections and templates get used
-        for scenario in asked:
+        for scenario in given:
             before = served.usage()
             result = served.replay(scenario.arrivals)
             yield Observation(scenario, configuration, result, served.usage().since(before), weight)
 
 
-def fit(observations: Sequence[Observation], curve: Curve, cores: int, effort: float = 1.0) -> Costs:
-    """The costs under which the simulator answers most like the servers did."""
-    start = _read_off(observations, curve)
+def fit(
+    observations: Sequence[Observation],
+    curve: Curve,
+    cores: int,
+    effort: float = 1.0,
+    stalls: Stalls = NONE,
+    over: Over = never,
+) -> Costs:
+    """The costs under which the simulator answers most like the servers did, as far as they are found before it is
+    ``over``."""
+    usable = _usable(observations)
+    start = suffering(_read_off(usable, curve), stalls)
 
     def misfit(logarithms: Floats) -> float:
         costs = _with(start, logarithms)
-        return sum(_distance(each, curve, costs, cores) for each in observations)
+        return sum(_distance(each, curve, costs, cores) for each in usable)
 
-    first = np.log([getattr(start, name) for name in FITTED])
-    best, _ = nelder_mead(misfit, first, step=0.4, evaluations=int(EVALUATIONS * effort))
+    firsts = [np.log([given.get(name, getattr(start, name)) for name in FITTED]) for given in STARTS]
+    evaluations = int(EVALUATIONS * effort)
+    found = [nelder_mead(misfit, first, step=0.4, evaluations=evaluations // 3, over=over) for first in firsts]
+    best, _ = min(found, key=lambda one: one[1])
+    best, _ = nelder_mead(misfit, best, step=0.2, evaluations=evaluations, over=over)
     return _with(start, best)
+
+
+def _usable(observations: Sequence[Observation]) -> list[Observation]:
+    """Without those that say nothing of the server's costs: where the generator could not keep up, or nobody."""
+    lone_s = min(each.quantiles_s[2] for each in observations)
+    kept = [
+        each
+        for each in observations
+        if each.quantiles_s[2] < QUEUE_WITHOUT_END * lone_s and max(each.result.busy) < GENERATOR_BUSY
+    ]
+    return kept or list(observations)
+
+
+def suffering(costs: Costs, stalls: Stalls) -> Costs:
+    """``costs`` on a machine that has ``stalls``."""
+    lengths_us = stalls.lengths_us or (0.0,)
+    return dataclasses.replace(costs, stalls_per_s=stalls.per_s, stall_us=_thinned(np.array(lengths_us)))
 
 
 def misfits(observations: Sequence[Observation], curve: Curve, costs: Costs, cores: int) -> list[tuple[Any, ...]]:
@@ -146,7 +193,7 @@ def misfits(observations: Sequence[Observation], curve: Curve, costs: Costs, cor
 
 
 def nelder_mead(
-    function: Callable[[Floats], float], start: Floats, *, step: float, evaluations: int
+    function: Callable[[Floats], float], start: Floats, *, step: float, evaluations: int, over: Over = never
 ) -> tuple[Floats, float]:
     """Where ``function`` is least, near ``start``, and what it is there."""
     points = [start, *(start + step * unit for unit in np.eye(len(start)))]
@@ -154,7 +201,7 @@ def nelder_mead(
         ((function(point), index, point) for index, point in enumerate(points)), key=lambda one: one[:2]
     )
     used, serial = len(points), len(points)
-    while used < evaluations:
+    while used < evaluations and not over():
         worst, centre = simplex[-1], np.mean([one[2] for one in simplex[:-1]], axis=0)
         reflected = 2 * centre - worst[2]
         value = function(reflected)
@@ -192,9 +239,16 @@ def _read_off(observations: Sequence[Observation], curve: Curve) -> Costs:
     return dataclasses.replace(
         Costs(),
         cold_run_us=max(0.0, run_us - curve.run_us(rows)),
-        noise_us=_thinned(took_us - np.quantile(took_us, 0.1)),
-        late_us=_thinned(late_us),
+        noise_us=_thinned(_usual(took_us - np.quantile(took_us, 0.1))),
+        late_us=_thinned(_usual(late_us)),
     )
+
+
+def _usual(samples: Floats) -> Floats:
+    """Without those that a stall made, which is simulated by itself."""
+    low, middle, high = np.quantile(samples, (0.1, 0.5, 0.9))
+    kept: Floats = samples[samples <= middle + 3 * max(high - middle, middle - low)]
+    return kept
 
 
 def _thinned(samples: Floats) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ core was halted (measured here: 270 µs of processor time for a lone request, 35
 *warm* value times a factor that falls from ``1 + extra_cold`` to 1 as the worker works and rises again as it
 sleeps, both exponentially. The rest is small: waking up, a part for each tick of the loop, a part for each
 request, the hops to a thread and back. Beyond the worker there are the client and the network, constant but for
-noise, which is drawn from what was measured."""
+noise, which is drawn from what was measured. And all that runs is interrupted by the machine now and then."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rapide.server.repository.fields import Fields
 NOISE_SAMPLES: Final = 512
 FITTED: Final = (
     *("network_us", "tick_us", "read_us", "answer_us", "extra_cold", "cools_us", "warms_us"),
-    *("hop_us", "thread_us", "stalls_per_s", "stall_us"),
+    *("hop_us", "thread_us"),
 )
-"""What ``calibration.fit`` finds; the others are read off."""
+"""What ``calibration.fit`` finds; the others are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,12 @@ class Costs:
     """What a run on a thread costs the loop when it starts, and again when it is back."""
     thread_us: float = 40.0
     """Until the thread is awake and the loop hears of it, there and back."""
-    stalls_per_s: float = 50.0
-    """How often in a second of work the machine takes the core away, or the interpreter pauses."""
-    stall_us: float = 300.0
-    """For how long, on average; exponentially distributed."""
+    fold_us: float = 170.0
+    """What recording takes now and then, to add what is new to its totals."""
+    stalls_per_s: float = 0.0
+    """How often in a second the machine takes a core away (``stall_meter``)."""
+    stall_us: tuple[float, ...] = field(default=(0.0,))
+    """Samples of for how long."""
     noise_us: tuple[float, ...] = field(default=(0.0,))
     """Samples of what a waking takes more or less than usual."""
     late_us: tuple[float, ...] = field(default=(0.0,))
@@ -68,7 +70,7 @@ class Costs:
     def read(cls, fields: Fields) -> Costs:
         """Raises FieldError."""
         known = {each.name for each in dataclasses.fields(cls)}
-        sampled = {"noise_us", "late_us"}
+        sampled = {"noise_us", "late_us", "stall_us"}
         values: dict[str, Any] = {
             name: fields.optional_number(name) for name in fields.raw if name in known - sampled
         }

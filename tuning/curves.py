@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rapide.server.repository.fields import Fields
+from rapide.tuning.budget import Over, never
 from rapide.tuning.curve import Curve, Point
 from rapide.tuning.errors import TuningError
 from rapide.tuning.knobs import Knobs, bases, neighbours, together
@@ -54,17 +55,24 @@ def sizes_for(subject: Subject) -> tuple[int, ...]:
 
 
 def explore(
-    subject: Subject, cores: int, measure: Measure, known: Curves, on_step: Callable[[str, float], None]
+    subject: Subject,
+    cores: int,
+    measure: Measure,
+    known: Curves,
+    on_step: Callable[[str, float], None],
+    over: Over = never,
 ) -> list[Curve]:
     """The curves that are worth simulating with, the default's first. Fills ``known`` as it goes.
 
-    ``on_step`` hears what is measured next and the share that is done. Raises TuningError where nothing runs.
+    ``on_step`` hears what is measured next and the share that is done. When it is ``over``, only what is known
+    already is taken. Raises TuningError where nothing runs.
     """
     rows = sizes_for(subject)
     wanted = list(bases(subject.variants, cores))
     for number, knobs in enumerate(wanted):
         on_step(f"measuring {knobs.words}", 0.5 * number / len(wanted))
-        _obtain(knobs, rows, measure, known, rivals=[])
+        if not known.done or not over():
+            _obtain(knobs, rows, measure, known, rivals=[])
     found = [known.done[knobs] for knobs in wanted if knobs in known.done]
     if not found:
         reasons = "; ".join(sorted(set(known.failed.values()))) or "nothing could be measured"
@@ -72,13 +80,19 @@ def explore(
     kept = _undominated(found, rows)
     for number, curve in enumerate(kept):
         on_step(f"turning the knobs of {curve.knobs.words}", 0.5 + 0.5 * number / len(kept))
-        found += _turned(curve, rows, measure, known)
+        found += _turned(curve, rows, measure, known, over)
     return _undominated([known.done[curve.knobs] for curve in found], rows)
 
 
-def _turned(base: Curve, rows: Sequence[int], measure: Measure, known: Curves) -> Iterator[Curve]:
+def _turned(base: Curve, rows: Sequence[int], measure: Measure, known: Curves, over: Over) -> Iterator[Curve]:
     """Curves around ``base`` that are better than it, also than a second measurement of it."""
-    tried = [_obtain(knobs, rows, measure, known, rivals=[base]) for knobs in neighbours(base.knobs)]
+    tried = [
+        known.done.get(knobs) if over() else _obtain(knobs, rows, measure, known, rivals=[base])
+        for knobs in neighbours(base.knobs)
+    ]
+    if over():
+        yield from (curve for curve in tried if curve is not None and _is_better(curve, base))
+        return
     if any(curve is not None and _is_better(curve, base) for curve in tried):
         again = measure(base.knobs, rows, {})
         base = known.done[base.knobs] = base if isinstance(again, str) else base.merged(again)

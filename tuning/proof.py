@@ -7,7 +7,7 @@ within a round. A candidate is better only if it is so in every round, and clear
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
+from rapide.tuning.budget import Budget
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.served import Served, Site
 from rapide.tuning.slo import Slo, percentile
@@ -23,6 +24,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 BETTER: Final = 0.95
 """A candidate whose figure is above this share of the default's is no better."""
 WARM_REQUESTS: Final = 64
+UNBOUNDED: Final = Budget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +79,26 @@ def prove(
     rounds: int,
     on_step: Callable[[str, float], None],
     *,
-    speeds: Mapping[Configuration, float] | None = None,
+    budget: Budget = UNBOUNDED,
+    figure: Callable[[Measured], float] | None = None,
 ) -> list[Proof]:
-    """Replays ``arrivals`` against each configuration, ``rounds`` times in turn."""
+    """Replays ``arrivals`` against each configuration, ``rounds`` times in turn, as far as the time goes: once in
+    any case. By ``figure`` (smaller is better) who is no better than the first in a round is out, since it was to
+    be so in every round."""
     found: dict[Configuration, list[Measured]] = {configuration: [] for configuration in configurations}
-    total = rounds * len(configurations)
-    for number, configuration in enumerate(_in_turn(configurations, rounds)):
-        on_step(f"replaying: {configuration.words}", number / total)
-        speed = (speeds or {}).get(configuration, 1.0)
-        found[configuration].append(measure(site, configuration, arrivals, speed))
+    first, left = configurations[0], list(configurations)
+    before_s = budget.left_s
+    for number in range(rounds):
+        is_decided = number > 0 and len(left) < min(2, len(configurations))
+        if is_decided or (number and budget.left_s < (before_s - budget.left_s) / number):
+            break
+        # Each round the other way round, so that what drifts hits all alike.
+        for place, configuration in enumerate(left if number % 2 == 0 else reversed(left)):
+            on_step(f"replaying: {configuration.words}", (number + place / len(left)) / rounds)
+            found[configuration].append(measure(site, configuration, arrivals))
+        if figure is not None:
+            limit = figure(found[first][-1])
+            left = [one for one in left if one == first or figure(found[one][-1]) < limit]
     return [Proof(configuration, tuple(measured)) for configuration, measured in found.items()]
 
 
@@ -108,14 +121,10 @@ def answered_s(result: ReplayResult) -> Floats:
 
 def is_better(candidate: Proof, default: Proof, slo: Slo, objective: str) -> bool:
     """Whether the candidate's figure is clearly below the default's: in the median, and in every round."""
+    if len(candidate.rounds) < len(default.rounds):
+        return False
     ratios = [
         one.figure(slo, objective) / other.figure(slo, objective)
         for one, other in zip(candidate.rounds, default.rounds, strict=True)
     ]
     return statistics.median(ratios) < BETTER and max(ratios) < 1
-
-
-def _in_turn(configurations: Sequence[Configuration], rounds: int) -> Iterator[Configuration]:
-    """Each round the other way round, so that what drifts hits all alike."""
-    for number in range(rounds):
-        yield from configurations if number % 2 == 0 else reversed(configurations)

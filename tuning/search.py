@@ -16,6 +16,7 @@ import numpy as np
 
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.budget import Over, never
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
@@ -90,9 +91,15 @@ def configurations(setting: Setting) -> list[Configuration]:
     for curve in setting.curves:
         for tuning in _tunings(curve, setting):
             for workers in range(1, setting.cores + 1):
-                if workers * max(curve.knobs.threads, tuning.sessions) <= setting.cores:
+                if workers * max(curve.knobs.threads, tuning.sessions) + _spun(curve, setting) <= setting.cores:
                     found[Configuration(workers, tuning)] = None
     return list(found)
+
+
+def _spun(curve: Curve, setting: Setting) -> int:
+    """Cores that must be left over: threads that spin never let a load generator on their cores run in time, so
+    that nothing could be proven."""
+    return int(setting.client and curve.knobs.spinning)
 
 
 def _tunings(curve: Curve, setting: Setting) -> Iterator[ModelTuning]:
@@ -138,9 +145,10 @@ def _queues(curve: Curve, rows: int, cap: int, largest: int, setting: Setting) -
 
 
 def search(
-    setting: Setting, on_step: Callable[[str, float], None], keep: int = STAGES[-1][1]
+    setting: Setting, on_step: Callable[[str, float], None], keep: int = STAGES[-1][1], over: Over = never
 ) -> tuple[list[Candidate], int]:
-    """The best candidates, best first, the default always among them; and how many were simulated."""
+    """The best candidates, best first, the default always among them; and how many were simulated, until it was
+    ``over``."""
     remaining = configurations(setting)
     default, total = remaining[0], len(remaining)
     ranked: list[Candidate] = []
@@ -151,14 +159,35 @@ def search(
             if index % 20 == 0:
                 share = (number + index / len(remaining)) / len(STAGES)
                 on_step(f"simulating {len(remaining)} of {total} configurations", share)
+            if index and over():
+                break
             ranked.append(judge(configuration, stage, is_final=number > 0))
+        total = len(ranked) if number == 0 else total
         ranked.sort(key=lambda one: one.score)
         if stage.arrivals.count == setting.arrivals.count and number > 0:
             break
-        remaining = [default, *(one.configuration for one in ranked[:survivors] if one.configuration != default)]
+        leaders = [one.configuration for one in leading(ranked, survivors)]
+        remaining = [default, *(one for one in leaders if one != default)]
     ordered = _distinct(_by_plainness(ranked))
     last = [one for one in ranked if one.configuration == default and one not in ordered[:keep]]
     return [*ordered[:keep], *last], total
+
+
+def leading(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The best ``count``, best first, among them the best of each kind: what is alike is wrong alike, where the
+    simulator is."""
+    kinds: dict[object, Candidate] = {}
+    for one in ranked:
+        kinds.setdefault(_kind(one.configuration), one)
+    first = list(kinds.values())[:count]
+    firsts = {id(one) for one in first}
+    chosen = {id(one) for one in [*first, *(one for one in ranked if id(one) not in firsts)][:count]}
+    return [one for one in ranked if id(one) in chosen]
+
+
+def _kind(configuration: Configuration) -> tuple[object, ...]:
+    knobs, tuning = configuration.knobs, configuration.tuning
+    return configuration.workers, knobs.variant, knobs.threads, tuning.sessions, tuning.inline_below_us
 
 
 def judge(configuration: Configuration, setting: Setting, *, is_final: bool = True, seeds: int = 1) -> Candidate:

@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -101,9 +103,9 @@ class Served:
         url = f"grpc://{HOST}:{self._grpc}" if site.protocol == "grpc" else f"http://{HOST}:{self._http}"
         rows = {} if site.rows_file is None else {site.model: site.rows_file}
         requests = [ModelArrivals(site.model, "", arrivals)]
-        result = replay(
-            ReplayPlan(url, requests, speed, site.protocol, site.processes, rows_from=rows, timeout_s=5.0)
-        )
+        plan = ReplayPlan(url, requests, speed, site.protocol, site.processes, rows_from=rows, timeout_s=5.0)
+        with _beside(site.cpus):
+            result = replay(plan)
         if result.stopped == "interrupted":  # half of it says nothing, and who wants to end is to be heard
             raise KeyboardInterrupt
         return result
@@ -181,6 +183,17 @@ class Served:
                 self._process.kill()
                 self._process.wait()
         self._folder.cleanup()
+
+
+@contextmanager
+def _beside(cpus: Sequence[int]) -> Iterator[None]:
+    """The generator's processes get the processors that the server leaves; where it leaves none, they share."""
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, usable - set(cpus) or usable)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -32,6 +32,8 @@ from rapide.tuning.costs import Costs, Warmth
 from rapide.tuning.curve import Curve
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+FOLD_EVERY: Final = 1024
+"""Entries of one of the recorder's rings (``server.telemetry.version_block``)."""
 CONNECTIONS: Final = 16
 """As the replay opens them over gRPC."""
 _ONE: Final = ()
@@ -65,7 +67,8 @@ def simulate(
     callers elsewhere would see, the network as here)."""
     random = np.random.default_rng(seed)
     count = arrivals.count
-    sent_s = _sent_s(arrivals.instants_s, costs, random) if client else arrivals.instants_s
+    generator = _Interruptions.drawn(costs, random, arrivals.duration_s + 1.0) if client else _Interruptions.none()
+    sent_s = _sent_s(arrivals.instants_s, costs, random, generator) if client else arrivals.instants_s
     there_s = sent_s + costs.network_us / 2e6
     of_connection = random.integers(0, configuration.workers, CONNECTIONS)
     of_request = of_connection[np.arange(count) % CONNECTIONS]
@@ -91,7 +94,7 @@ def simulate(
         stretch = _stretch(shares, client_share, configuration.knobs.threads, cores)
     back_s = done_s + costs.network_us / 2e6
     if client:
-        back_s = _in_turn(back_s, costs.receive_us * 1e-6)
+        back_s = _in_turn(generator.over_s(back_s), costs.receive_us * 1e-6)
     threads, sessions = configuration.knobs.threads, configuration.tuning.sessions
     cpu_s = 1e-6 * sum(worker.loop_us + (worker.inline_us + worker.thread_us) * threads for worker in works)
     loops = [worker.loop_us + worker.inline_us for worker in works]
@@ -130,20 +133,23 @@ class _Worker:
         self._noise = random.choice(np.array(costs.noise_us), 4096).tolist()
         self._noise_at = 0
         self._random = Random(int(random.integers(1 << 30)))  # noqa: S311 - a simulation
-        self._stall_in_s = self._random.expovariate(costs.stalls_per_s)
+        self._stall_at_s, self._stall_s = 0.0, 0.0
+        self._next_stall()
+        self._unfolded = 0
         self._numbers: dict[Entry, int] = {}
         """Of the requests under way. Beside them, not in them: a compiled Entry cannot be extended here."""
         self._free = tuning.sessions
         self._landing: list[tuple[float, int, Batch[Entry], bool]] = []
         self.done_s: list[float] = []
         self.loop_us = self.inline_us = self.thread_us = 0.0
+        self._stalled_s = 0.0
         self.runs = 0
 
     def run(self, there_s: list[float], rows: list[int]) -> None:
         """All requests, by arrival at the socket, until the last is answered."""
         self.done_s = [math.inf] * len(there_s)
         queue, landing = self._queue, self._landing
-        count, number, now_s, worked_s = len(there_s), 0, 0.0, 0.0
+        count, number, now_s = len(there_s), 0, 0.0
         while number < count or queue or landing:
             next_s = there_s[number] if number < count else math.inf
             if landing and landing[0][0] < next_s:
@@ -153,28 +159,45 @@ class _Worker:
                 next_s = next_s if due_s is None else min(next_s, due_s)
             if next_s > now_s:
                 now_s = self._sleep(now_s, next_s)
-            begun_s = now_s
+            begun_s = now_s = self._through(now_s, now_s)
             answers = self._land(now_s)
             for _ in answers:
                 now_s += self._cost_s(self._costs.hop_us)
             until = bisect.bisect_right(there_s, begun_s, number)
             now_s = self._read(range(number, until), rows, now_s)
             number = until
-            stall_s = self._stall_s(worked_s)
-            now_s = self._drain(now_s + stall_s + self._cost_s(self._costs.tick_us))
+            now_s = self._drain(now_s + self._cost_s(self._costs.tick_us), begun_s)
             for batch in answers:
-                now_s = self._answer(batch, now_s)
-            worked_s = now_s - begun_s - stall_s
-            self.loop_us += worked_s * 1e6
+                now_s = self._answer(batch, self._through(begun_s, now_s))
+            now_s = self._fold(now_s)
+            self.loop_us += (now_s - begun_s - self._stalled_s) * 1e6
+            self._stalled_s = 0.0
 
-    def _stall_s(self, worked_s: float) -> float:
-        """For how long the machine took the core away in the course of so much work."""
-        stall_s = 0.0
-        self._stall_in_s -= worked_s
-        while self._stall_in_s < 0:
-            self._stall_in_s += self._random.expovariate(self._costs.stalls_per_s)
-            stall_s += self._random.expovariate(1e6 / self._costs.stall_us)
-        return stall_s
+    def _through(self, begun_s: float, now_s: float) -> float:
+        """``now_s``, or later if the machine took the core away: what a stall interrupts since ``begun_s`` takes
+        as much longer, and what it slept through begins at its end."""
+        while self._stall_at_s < now_s:
+            if self._stall_at_s > begun_s:
+                now_s += self._stall_s
+                self._stalled_s += self._stall_s
+            else:
+                now_s = max(now_s, self._stall_at_s + self._stall_s)
+            self._next_stall()
+        return now_s
+
+    def _next_stall(self) -> None:
+        if not self._costs.stalls_per_s:
+            self._stall_at_s = math.inf
+            return
+        self._stall_at_s += self._stall_s + self._random.expovariate(self._costs.stalls_per_s)
+        self._stall_s = self._random.choice(self._costs.stall_us) * 1e-6
+
+    def _fold(self, now_s: float) -> float:
+        """Three of the recorder's rings fill by request, one by run; each is folded when it has enough."""
+        if self._unfolded < FOLD_EVERY:
+            return now_s
+        self._unfolded -= FOLD_EVERY
+        return now_s + self._cost_s(self._costs.fold_us)
 
     def _land(self, now_s: float) -> list[Batch[Entry]]:
         """What came back from threads until now."""
@@ -211,13 +234,14 @@ class _Worker:
         self._warmth.worked(cost_us)
         return cost_us * 1e-6
 
-    def _drain(self, now_s: float) -> float:
+    def _drain(self, now_s: float, begun_s: float) -> float:
         """As the engine: inline one batch a tick, on threads all that are free."""
         while self._free:
             batch = self._queue.take(now_s)
             if batch is None:
                 break
             self.runs += 1
+            self._unfolded += 3 * len(batch.entries) + 1
             run_us = self._curve.run_us(batch.rows, self._cap)
             cold_us = self._costs.cold_run_us * self._warmth.cold
             is_inline = self._times.is_inline(batch.rows)
@@ -228,7 +252,7 @@ class _Worker:
                 self.inline_us += took_us
                 now_s += took_us * 1e-6
                 self.loop_us -= took_us
-                now_s = self._answer(batch, now_s)
+                now_s = self._answer(batch, self._through(begun_s, now_s))
                 break
             now_s = self._start(batch, run_us + cold_us, now_s)
         return now_s
@@ -250,10 +274,37 @@ class _Worker:
         return now_s
 
 
-def _sent_s(due_s: Floats, costs: Costs, random: np.random.Generator) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Interruptions:
+    """When a core does not run: ascending starts, and the ends so far."""
+
+    starts_s: Floats
+    ends_s: Floats
+
+    @classmethod
+    def drawn(cls, costs: Costs, random: np.random.Generator, span_s: float) -> _Interruptions:
+        count = int(random.poisson(costs.stalls_per_s * span_s))
+        starts_s = np.sort(random.uniform(0.0, span_s, count))
+        return cls(
+            starts_s, np.maximum.accumulate(starts_s + random.choice(np.array(costs.stall_us), count) * 1e-6)
+        )
+
+    @classmethod
+    def none(cls) -> _Interruptions:
+        return cls(np.empty(0), np.empty(0))
+
+    def over_s(self, instants_s: Floats) -> Floats:
+        """``instants_s``, but for those within an interruption its end."""
+        if not len(self.starts_s):
+            return instants_s
+        last = np.searchsorted(self.starts_s, instants_s, side="right") - 1
+        return np.where(last >= 0, np.maximum(instants_s, self.ends_s[last]), instants_s)
+
+
+def _sent_s(due_s: Floats, costs: Costs, random: np.random.Generator, interruptions: _Interruptions) -> Floats:
     """When the generator sends what is due: late by chance, and one after another."""
     late_s = random.choice(np.array(costs.late_us), len(due_s)) * 1e-6
-    return _in_turn(due_s + late_s, costs.send_us * 1e-6)
+    return _in_turn(interruptions.over_s(due_s + late_s), costs.send_us * 1e-6)
 
 
 def _in_turn(ready_s: Floats, each_s: float) -> Floats:

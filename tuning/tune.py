@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,22 +19,29 @@ from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.tuning_file import TuningFile
-from rapide.tuning import busyness, calibration, sample_rows
+from rapide.tuning import busyness, calibration, sample_rows, stall_meter
+from rapide.tuning.budget import Budget, Over
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.curves import Subject, explore, in_child
 from rapide.tuning.errors import TuningError
 from rapide.tuning.learnt import Learnt, write_whole
-from rapide.tuning.proof import Proof, is_better, prove
+from rapide.tuning.proof import Measured, Proof, is_better, prove
 from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Candidate, Objective, Setting, search, window
+from rapide.tuning.search import Candidate, Objective, Setting, leading, search, window
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo, percentiles, seconds
+from rapide.tuning.stall_meter import Stalls
 from rapide.tuning.work_folder import work_folder
 
 CALIBRATION_REQUESTS: Final = 4000
+STALLS_S: Final = 5.0
+HOPELESS: Final = 1.2
+"""What is simulated to be so much worse than the default is not worth a replay."""
+FINALISTS: Final = 12
+"""Of the search, from which the ones to prove are taken."""
 PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 SHARES: Final = {"look": 0.02, "measure": 0.3, "calibrate": 0.25, "search": 0.13, "prove": 0.3}
 """Of the time, for the progress bar."""
@@ -53,13 +61,15 @@ class Request:
     folder: Path
     """Of tuning files."""
     protocol: str = "grpc"
-    rounds: int = 2
+    rounds: int = 4
     """Replays of each configuration in the proof; 0 proves nothing and chooses by simulation."""
-    candidates: int = 2
+    candidates: int = 4
     """Configurations to prove beside the default."""
     profile_name: str = ""
     effort: float = 1.0
     """How long everything is measured, as a share of what is usual."""
+    within_s: float = 270.0
+    """How long it may take; what is under way then is finished."""
 
     @property
     def cpu(self) -> str:
@@ -86,6 +96,7 @@ class Found:
     request: Request
     curves: list[Curve] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    stalls: Stalls = field(default_factory=Stalls)
     costs: Costs | None = None
     simulated: int = 0
     candidates: list[Candidate] = field(default_factory=list)
@@ -114,11 +125,13 @@ class Found:
 def tune(request: Request, on_step: OnStep) -> Found:
     """Tunes. Blocking, for some minutes; keeps what it learns as it goes. Raises TuningError, ReplayError."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
-    begun = busyness.Times.now()
+    begun, budget = busyness.Times.now(), Budget.of(request.within_s)
     with work_folder("rapide-rows-") as folder:
-        setting, site = _learn(found, folder, steps)
-        found.candidates, found.simulated = search(setting, steps.within("search"))
-        _prove(request, found, site, steps)
+        setting, site = _learn(found, folder, steps, budget)
+        found.candidates, found.simulated = search(
+            setting, steps.within("search"), keep=FINALISTS, over=budget.over("search")
+        )
+        _prove(request, found, site, steps, budget)
         _choose(found, setting)
         _widen(request, found, site, on_step)
     found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(), len(request.cpus))
@@ -131,21 +144,23 @@ def learn(request: Request, on_step: OnStep) -> tuple[Setting, list[str]]:
     """Measures and calibrates, as far as that is not known: what can be simulated with, and what to know of it."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
     with work_folder("rapide-rows-") as folder:
-        setting, _ = _learn(found, folder, steps)
+        setting, _ = _learn(found, folder, steps, Budget.of(request.within_s))
     note(found)
     return setting, found.notes
 
 
-def _learn(found: Found, folder: Path, steps: _Steps) -> tuple[Setting, Site]:
+def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget) -> tuple[Setting, Site]:
     """``folder`` is for the rows that servers are asked with."""
     request = found.request
     steps("look", "looking whether the machine is idle", 0.0)
     found.others_before = busyness.look(len(request.cpus))
+    steps("look", "watching how often this machine stalls", 0.2)
+    found.stalls = stall_meter.measure(request.cpus, STALLS_S * request.effort)
     model = load_model(request.entry, SessionOptions())
     rows_file = folder / "rows.npz"
     sample_rows.save(sample_rows.pool_of(request.entry, model), model.signature, rows_file)
     learnt = Learnt.load(request.learnt_path)
-    _measure(request, found, learnt, steps)
+    _measure(request, found, learnt, steps, budget.over("measure"))
     batchable = model.signature.batchable
     site = Site(
         request.models,
@@ -156,7 +171,7 @@ def _learn(found: Found, folder: Path, steps: _Steps) -> tuple[Setting, Site]:
         rows_file if batchable else None,
         request.protocol,
     )
-    _calibrate(request, found, learnt, site, steps)
+    _calibrate(request, found, learnt, site, steps, budget.over("calibrate"))
     return setting_of(found, batchable=batchable), site
 
 
@@ -225,7 +240,7 @@ def evidence(found: Found) -> dict[str, Any]:
     }
 
 
-def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps) -> None:
+def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over: Over) -> None:
     variants = () if request.entry.manifest is None else request.entry.manifest.variants
     names = tuple("" if variant.is_default else variant.name for variant in variants) or ("",)
     subject = Subject(
@@ -238,12 +253,14 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps) -> N
         learnt.save(request.learnt_path)
         step(text, share)
 
-    found.curves = explore(subject, len(request.cpus), measure, learnt.curves, on_step)
+    found.curves = explore(subject, len(request.cpus), measure, learnt.curves, on_step, over)
+    if over():
+        found.notes.append("There was no time to measure all knobs; the next run goes on from here.")
     found.failed = list(learnt.curves.failed.values())
     learnt.save(request.learnt_path)
 
 
-def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps: _Steps) -> None:
+def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps: _Steps, over: Over) -> None:
     rows = int(np.median(request.arrivals.rows))
     key = f"{request.protocol}, {rows} rows, {zlib.crc32(request.arrivals.instants_s.tobytes()):08x}"
     if learnt.costs is None or learnt.calibrated_for != key:
@@ -253,18 +270,29 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
             site, found.curves[0], rows, traffic, lambda text, share: step(text, share * 0.6), request.effort
         )
         step("fitting the server's costs", 0.6)
-        learnt.costs = calibration.fit(observations, found.curves[0], len(request.cpus), request.effort)
+        learnt.costs = calibration.fit(
+            observations, found.curves[0], len(request.cpus), request.effort, found.stalls, over
+        )
         learnt.calibrated_for = key
         learnt.save(request.learnt_path)
-    found.costs = learnt.costs
+    found.costs = calibration.suffering(learnt.costs, found.stalls)
 
 
-def _prove(request: Request, found: Found, site: Site, steps: _Steps) -> None:
+def _prove(request: Request, found: Found, site: Site, steps: _Steps, budget: Budget) -> None:
     if not request.rounds or found.default is None:
         return
-    best = [one.configuration for one in found.candidates if one.configuration != found.default]
-    configurations = [found.default, *best[: request.candidates]]
-    found.proofs = prove(site, configurations, request.arrivals, request.rounds, steps.within("prove"))
+    default = found.candidate_of(found.default)
+    hopeless = math.inf if default is None else HOPELESS * default.score
+    best = [one for one in found.candidates if one.configuration != found.default and one.score < hopeless]
+    chosen = [one.configuration for one in leading(best, request.candidates)]
+
+    def figure(measured: Measured) -> float:
+        return measured.figure(request.slo, request.objective)
+
+    step = steps.within("prove")
+    found.proofs = prove(
+        site, [found.default, *chosen], request.arrivals, request.rounds, step, budget=budget, figure=figure
+    )
 
 
 def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:

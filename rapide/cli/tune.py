@@ -62,7 +62,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--any-version", action="store_true", help="take a profile of another version of the model"
     )
     parser.add_argument(
-        "--rounds", type=int, default=2, metavar="N", help="replays of each candidate (default: 2)"
+        "--rounds", type=int, default=4, metavar="N", help="replays of each candidate, at most (default: 4)"
+    )
+    parser.add_argument(
+        "--within", type=float, default=270.0, metavar="S", help="seconds that it may take (default: 270)"
     )
     parser.add_argument("--quick", action="store_true", help="measure a third as long, and be less sure")
     parser.add_argument("--fresh", action="store_true", help="measure again what is known from an earlier run")
@@ -82,6 +85,10 @@ def run(args: argparse.Namespace) -> int:
     for name in ("profile", "slo"):
         if getattr(args, name) is None:
             raise SettingsError(f"--{name} is missing.", hint="See the examples in rapide tune --help.")
+    if not args.within > 0 or args.rounds < 0:
+        raise SettingsError(
+            f"--within {args.within:g} and --rounds {args.rounds}: expected above 0, and not below 0."
+        )
     check_page(None if args.report is None else Path(args.report), "--report")
     request = make_request(args)
     if args.fresh:
@@ -115,6 +122,7 @@ def make_request(args: argparse.Namespace) -> Request:
         folder=tuning_folder(args.tuning),
         protocol=args.protocol,
         rounds=args.rounds,
+        within_s=args.within,
         profile_name=Path(args.profile).name,
         effort=QUICK if args.quick else 1.0,
     )

@@ -56,6 +56,16 @@ def test_what_is_known_is_not_measured_again() -> None:
     assert set(again.asked) <= {Knobs(threads=2)}, "a base is confirmed, nothing else"
 
 
+def test_when_time_is_over_what_is_known_has_to_do() -> None:
+    measure, known = Formulas(), Curves()
+    kept = explore(SUBJECT, 2, measure, known, steps, over=lambda: len(measure.asked) >= 2)
+    assert measure.asked == [Knobs(), Knobs(threads=2)]
+    assert {curve.knobs for curve in kept} <= {Knobs(), Knobs(threads=2)}
+    assert [curve.knobs for curve in explore(SUBJECT, 2, Formulas(), Curves(), steps, over=lambda: True)] == [
+        Knobs()
+    ]
+
+
 def test_a_model_that_cannot_be_measured_is_told() -> None:
     with pytest.raises(TuningError, match="m/1 cannot be measured: no such operator"):
         explore(SUBJECT, 1, lambda knobs, rows, against: "no such operator", Curves(), steps)

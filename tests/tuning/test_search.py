@@ -52,6 +52,12 @@ def test_where_nothing_helps_the_defaults_are_best() -> None:
     assert [choice for choice, _ in reasons(DEFAULT, setting)] == ["defaults"]
 
 
+def test_when_time_is_over_the_default_has_been_judged() -> None:
+    best, simulated = search(setting_of(curve_of(lambda rows: 10_000.0 * rows), rate=20), steps, over=lambda: True)
+    assert simulated == 1
+    assert [one.configuration for one in best] == [DEFAULT]
+
+
 def test_two_threads_win_for_a_lone_heavy_request() -> None:
     one = curve_of(lambda rows: 10_000.0 * rows)
     two = curve_of(lambda rows: 5_500.0 * rows, Knobs(threads=2))

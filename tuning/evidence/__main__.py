@@ -1,12 +1,16 @@
-"""``python -m rapide.tuning.evidence accuracy|gains|plans|render``: measures, and renders docs/tuning.md."""
+"""``python -m rapide.tuning.evidence replays|accuracy|gains|plans|render``: measures, and renders docs/tuning.md.
+
+``replays`` asks the servers that ``accuracy`` then compares the simulator with; only the former needs a quiet
+machine."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,23 +24,29 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("accuracy", "gains", "plans", "render"))
+    parser.add_argument("what", choices=("replays", "accuracy", "gains", "plans", "render"))
     parser.add_argument(
         "--model", choices=tuple(subjects.KINDS), action="append", help="only this one (repeatable)"
     )
+    parser.add_argument("--profile", action="append", help="of the gains, only this one (repeatable)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "rapide-evidence")
     args = parser.parse_args()
     kept = DOCS / "tuning.json"
     document: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     names = args.model or list(subjects.KINDS)
+    if args.what == "replays":
+        return _replays(args.work, names)
     if args.what != "render":
         subjects.train(args.work / "models")
         machine = read_machine()
         cpus = tuple(range(machine.cores.usable))
         document |= {"cores": len(cpus), "processor": machine.processor}
-        measured = {"accuracy": _accuracy, "gains": _gains, "plans": _plans}[args.what](args.work, names, cpus)
-        others = [row for row in document.get(args.what, []) if row["model"] not in names]
-        document[args.what] = sorted(others + measured, key=lambda row: list(subjects.KINDS).index(row["model"]))
+        if args.what == "gains":
+            measured = _gains(args.work, names, args.profile, cpus)
+        else:
+            measured = {"accuracy": _accuracy, "plans": _plans}[args.what](args.work, names)
+        found = {_key(row): row for row in [*document.get(args.what, []), *measured]}
+        document[args.what] = sorted(found.values(), key=lambda row: list(subjects.KINDS).index(row["model"]))
         when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         way = "compiled" if machine.is_compiled else "interpreted"
         document["measured"] = document.get("measured", {}) | {args.what: f"{when}, the hot path {way}"}
@@ -45,25 +55,44 @@ def main() -> int:
     return 0
 
 
-def _accuracy(work: Path, names: list[str], cpus: tuple[int, ...]) -> list[dict[str, Any]]:
+def _replays(work: Path, names: list[str]) -> int:
+    subjects.train(work / "models")
+    for name in names:
+        collected = accuracy.collect(work / "models", name, work, _say)
+        _kept(work, name).write_bytes(pickle.dumps(collected))
+    return 0
+
+
+def _kept(work: Path, name: str) -> Path:
+    return work / f"{name}.replays"
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What of a row is asked, and not found."""
+    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile"))
+
+
+def _accuracy(work: Path, names: list[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in names:
-        known = accuracy.prepare(work / "models", name, cpus, work, _say)
-        for configuration in accuracy.CONFIGURATIONS[name]:
-            found += [one.to_json() for one in accuracy.compare(known, name, configuration, _say)]
+        collected = pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own, of a moment ago
+        found += [one.to_json() for one in accuracy.judge(collected, name, _say)]
     return found
 
 
-def _gains(work: Path, names: list[str], cpus: tuple[int, ...]) -> list[dict[str, Any]]:
+def _gains(
+    work: Path, names: list[str], profiles: Sequence[str] | None, cpus: tuple[int, ...]
+) -> list[dict[str, Any]]:
     loads: Mapping[str, Any] = gains.LOADS
     return [
         gains.gain(work / "models", work / "tuning", name, profile, cpus, _step)
         for name in names
         for profile in loads[name]
+        if profiles is None or profile in profiles
     ]
 
 
-def _plans(work: Path, names: list[str], _cpus: tuple[int, ...]) -> list[dict[str, Any]]:
+def _plans(work: Path, names: list[str]) -> list[dict[str, Any]]:
     return [planned.check(work / "models", work / "tuning", name, _step) for name in names]
 
 

@@ -1,24 +1,31 @@
 """Twelve configurations × four profiles: what the simulator says, and what a real server then does.
 
-The simulator knows the cost curve and the calibration of the model (as in ``rapide tune``), and nothing of these
-replays. Loads are chosen by the model's cost, so that most of them leave the machine room; those that do not are
-shown all the same, and marked."""
+Two steps. ``collect`` asks real servers: first as a calibration does, then, in rounds, every configuration with
+every profile; between them it watches how often the machine stalls. ``judge`` fits the costs to the calibration
+alone, and compares what the simulator makes of them with the replays.
+
+Most servers have one core, and the load generator the other: a generator that shares its cores with the server is
+part of what it measures. Two workers have both cores, and share them with it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.tuning_file import ModelTuning
-from rapide.tuning import calibration, sample_rows
-from rapide.tuning.configuration import Configuration
-from rapide.tuning.costs import Costs
+from rapide.tuning import calibration, sample_rows, stall_meter
+from rapide.tuning.calibration import Observation, Scenario
+from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.curve import Curve
 from rapide.tuning.curve_child import entry_of
 from rapide.tuning.curves import Subject, in_child, sizes_for
@@ -27,46 +34,68 @@ from rapide.tuning.proof import answered_s
 from rapide.tuning.served import Served, Site
 from rapide.tuning.simulator import simulate
 from rapide.tuning.slo import percentile
+from rapide.tuning.stall_meter import Stalls
 from rapide.tuning.traffic import busiest
 
 SECONDS: Final = 2.5
+ROUNDS: Final = 3
+"""Replays of each, some minutes apart: what is compared are all their requests together."""
+SEEDS: Final = 6
+"""Simulations, likewise taken together."""
 SATURATED: Final = 0.7
 """Share of its busiest place from which on a machine is called saturated: there a small error in cost is a large
 one in waiting."""
 NEAR: Final = 0.2
+STALLS_S: Final = 1.0
+FIRST_REQUESTS: Final = 200
+EFFORT: Final = 0.6
+"""Of the calibration."""
 
 INLINE_US: Final = 1e6
-CONFIGURATIONS: Final[Mapping[str, Sequence[Configuration]]] = {
+ALONE, TOGETHER = (0,), (0, 1)
+CONFIGURATIONS: Final[Mapping[str, Sequence[tuple[tuple[int, ...], Configuration]]]] = {
     "linear": (
-        Configuration(1, ModelTuning()),
-        Configuration(2, ModelTuning()),
-        Configuration(1, ModelTuning(inline_below_us=0.0)),
-        Configuration(1, ModelTuning(max_delay_us=1000.0)),
+        (ALONE, Configuration(1, ModelTuning())),
+        (ALONE, Configuration(1, ModelTuning(inline_below_us=0.0))),
+        (ALONE, Configuration(1, ModelTuning(max_delay_us=1000.0))),
+        (TOGETHER, Configuration(2, ModelTuning())),
     ),
     "forest": (
-        Configuration(1, ModelTuning()),
-        Configuration(2, ModelTuning()),
-        Configuration(1, ModelTuning(sessions=2, inline_below_us=0.0)),
-        Configuration(1, ModelTuning(max_batch_rows=8, inline_below_us=INLINE_US)),
+        (ALONE, Configuration(1, ModelTuning())),
+        (ALONE, Configuration(1, ModelTuning(inline_below_us=0.0))),
+        (ALONE, Configuration(1, ModelTuning(max_batch_rows=8, inline_below_us=INLINE_US))),
+        (TOGETHER, Configuration(2, ModelTuning())),
     ),
     "network": (
-        Configuration(1, ModelTuning()),
-        Configuration(2, ModelTuning()),
-        Configuration(1, ModelTuning(inline_below_us=INLINE_US)),
-        Configuration(1, ModelTuning(intra_op_threads=2, allow_spinning=True)),
+        (ALONE, Configuration(1, ModelTuning())),
+        (ALONE, Configuration(1, ModelTuning(inline_below_us=INLINE_US))),
+        (ALONE, Configuration(1, ModelTuning(max_delay_us=2000.0))),
+        (TOGETHER, Configuration(2, ModelTuning())),
     ),
 }
+"""By model: the server's processors, and how it serves. With the defaults it is calibrated, too."""
 PROFILES: Final = ("steady", "burst", "idle-flood", "offline")
+OFFLINE_ROWS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What a tuning knows of one model before it simulates."""
+class Replayed:
+    """One replay of one configuration under one profile."""
 
-    site: Site
-    curves: Mapping[Knobs, Curve]
-    costs: Mapping[str, Costs]
-    """By profile: fitted to it under the defaults, as a tuning does."""
+    cpus: tuple[int, ...]
+    configuration: Configuration
+    profile: str
+    result: ReplayResult
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """All that was measured of one model. ``observations``: of the calibration, by the server's processors."""
+
+    curve: Curve
+    observations: Mapping[tuple[int, ...], Sequence[Observation]]
+    replays: Sequence[Replayed]
+    stalls: Stalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +103,15 @@ class Comparison:
     """One configuration under one profile. Times in seconds."""
 
     model: str
+    cores: int
     configuration: Configuration
     profile: str
     rate_per_s: float
     predicted: tuple[float, float]
     """p50 and p99."""
     measured: tuple[float, float]
+    rounds: tuple[tuple[float, float], ...]
+    """The same of each round."""
     busy: float
     limited: str
 
@@ -95,11 +127,13 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         return {
             "model": self.model,
+            "cores": self.cores,
             "configuration": self.configuration.words,
             "profile": self.profile,
             "rate_per_s": round(self.rate_per_s),
             "predicted_ms": [round(value * 1e3, 4) for value in self.predicted],
             "measured_ms": [round(value * 1e3, 4) for value in self.measured],
+            "rounds_ms": [[round(value * 1e3, 4) for value in each] for each in self.rounds],
             "busy": round(self.busy, 3),
             "limited": self.limited,
         }
@@ -107,77 +141,108 @@ class Comparison:
 
 def loads(curve: Curve) -> dict[str, Arrivals]:
     """The four profiles for a model with this curve: a third of what one worker bears, bursts up to two fifths of
-    it, and twenty full requests a second."""
+    it, and full requests that leave it idle most of the time."""
     capacity = 1.0 / (90e-6 + curve.run_us(16) / 16e6)
+    offline = min(40.0, 0.2 / (curve.run_us(OFFLINE_ROWS) * 1e-6))
     made = {}
     for kind in PROFILES:
-        rate, rows = (0.3 * capacity, 1) if kind != "offline" else (20.0, 64)
+        rate, rows = (0.3 * capacity, 1) if kind != "offline" else (offline, OFFLINE_ROWS)
         rate = 0.04 * capacity if kind == "burst" else rate
         arrivals = synthetic_arrivals(kind, rate_per_s=rate, duration_s=30.0, rows=rows, seed=3)
         made[kind] = busiest(arrivals, SECONDS)
     return made
 
 
-def prepare(root: Path, name: str, cpus: tuple[int, ...], folder: Path, on_step: Callable[[str], None]) -> Known:
-    """Curves and calibration, as a tuning makes them."""
+def collect(root: Path, name: str, folder: Path, on_step: Callable[[str], None]) -> Collected:
+    """Asks real servers, for some minutes."""
     models = str(root)
     entry = entry_of(models, name, 1)
     model = load_model(entry, SessionOptions())
     rows_file = folder / f"{name}.npz"
     sample_rows.save(sample_rows.pool_of(entry, model), model.signature, rows_file)
-    subject = Subject(models, name, 1, ("",), 64)
-    measure = in_child(subject, cpus)
-    curves = {}
-    for knobs in {configuration.knobs for configuration in CONFIGURATIONS[name]} | {Knobs()}:
-        found = measure(knobs, sizes_for(subject), {})
-        if isinstance(found, str):
-            raise RuntimeError(found)
-        curves[knobs] = found
-    site = Site(models, name, 1, file_digest_text(entry.model_path), cpus, rows_file)
-    costs = {}
-    for profile, arrivals in loads(curves[Knobs()]).items():
-        on_step(f"{name}: calibrating for {profile}")
-        rows = int(arrivals.rows[0])
-        observed = calibration.observe(site, curves[Knobs()], rows, arrivals, _silent, effort=0.5)
-        costs[profile] = calibration.fit(observed, curves[Knobs()], len(cpus))
-    return Known(site, curves, costs)
+    subject = Subject(models, name, 1, ("",), OFFLINE_ROWS)
+    on_step(f"{name}: measuring its runs")
+    curve = in_child(subject, ALONE)(Knobs(), sizes_for(subject), {})
+    if isinstance(curve, str):
+        raise RuntimeError(curve)
+    digest = file_digest_text(entry.model_path)
+    traffic = loads(curve)
+    observations: dict[tuple[int, ...], list[Observation]] = {}
+    replays: list[Replayed] = []
+    stalls = [stall_meter.measure(TOGETHER, STALLS_S)]
+    sites: tuple[tuple[int, ...], ...] = (ALONE, TOGETHER)
+    for cpus in sites:
+        on_step(f"{name}: calibrating on {len(cpus)} of {len(TOGETHER)} cores")
+        site = Site(models, name, 1, digest, cpus, rows_file)
+        observations[cpus] = list(_calibrated(site, curve, traffic))
+    for cpus, configuration in itertools.chain(*[CONFIGURATIONS[name]] * ROUNDS):
+        stalls.append(stall_meter.measure(TOGETHER, STALLS_S))
+        with Served(Site(models, name, 1, digest, cpus, rows_file), configuration) as served:
+            first = traffic["steady"]
+            served.replay(Arrivals(first.instants_s[:FIRST_REQUESTS], first.rows[:FIRST_REQUESTS]))
+            for profile, arrivals in traffic.items():
+                on_step(f"{name}, {len(cpus)} cores, {configuration.words}: {profile}")
+                replays.append(Replayed(cpus, configuration, profile, served.replay(arrivals)))
+    return Collected(curve, observations, replays, stall_meter.together(stalls))
 
 
-def compare(
-    known: Known, model: str, configuration: Configuration, on_step: Callable[[str], None]
-) -> list[Comparison]:
-    """All profiles under one configuration."""
+def _calibrated(site: Site, curve: Curve, traffic: Mapping[str, Arrivals]) -> Sequence[Observation]:
+    """As ``calibration.observe``, for all profiles at once: their traffic has one row or many."""
+    asked = [
+        scenario
+        for rows in (1, OFFLINE_ROWS)
+        for scenario in calibration.scenarios(curve, rows, EFFORT if rows == 1 else EFFORT / 2)
+    ]
+    found: list[Observation] = []
+    for configuration in calibration.configurations(curve, 1):
+        found += calibration.asked(site, configuration, asked)
+    profiles = [Scenario(f"{calibration.PROFILE} {name}", arrivals) for name, arrivals in traffic.items()]
+    default = default_configuration(len(site.cpus))
+    return [*found, *calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT)]
+
+
+def judge(collected: Collected, model: str, on_step: Callable[[str], None]) -> list[Comparison]:
+    """Simulates what was replayed, with costs that are fitted to the calibration as in a tuning."""
     found = []
-    with Served(known.site, configuration) as served:
-        traffic = loads(known.curves[Knobs()])
-        first = traffic["steady"]
-        served.replay(Arrivals(first.instants_s[:200], first.rows[:200]))
-        for profile, arrivals in traffic.items():
-            on_step(f"{model}, {configuration.words}: {profile}")
-            result = served.replay(arrivals)
-            measured_s = answered_s(result)
-            cores = len(known.site.cpus)
-            outcome = simulate(
-                arrivals,
-                configuration,
-                known.curves[configuration.knobs],
-                known.costs[profile],
-                cores=cores,
-            )
+    traffic = loads(collected.curve)
+    for (cpus, observations), profile in itertools.product(collected.observations.items(), PROFILES):
+        on_step(f"{model}: fitting to {profile} on {len(cpus)} cores")
+        arrivals = traffic[profile]
+        seen = [each for each in observations if _belongs(each.scenario, profile, int(arrivals.rows[0]))]
+        costs = calibration.fit(seen, collected.curve, len(cpus), stalls=collected.stalls)
+        for _, configuration in (one for one in CONFIGURATIONS[model] if one[0] == cpus):
+            outcomes = [
+                simulate(arrivals, configuration, collected.curve, costs, cores=len(cpus), seed=seed)
+                for seed in range(SEEDS)
+            ]
+            replays = [
+                each.result
+                for each in collected.replays
+                if (each.cpus, each.configuration, each.profile) == (cpus, configuration, profile)
+            ]
+            rounds = [answered_s(each) for each in replays]
             found.append(
                 Comparison(
                     model,
+                    len(cpus),
                     configuration,
                     profile,
                     arrivals.rate_per_s,
-                    (percentile(outcome.latency_s, 50), percentile(outcome.latency_s, 99)),
-                    (percentile(measured_s, 50), percentile(measured_s, 99)),
-                    outcome.busy,
-                    result.generator_limited,
+                    _ends(np.concatenate([each.latency_s for each in outcomes])),
+                    _ends(np.concatenate(rounds)),
+                    tuple(map(_ends, rounds)),
+                    outcomes[0].busy,
+                    next((each.generator_limited for each in replays if each.generator_limited), ""),
                 )
             )
     return found
 
 
-def _silent(_text: str, _share: float) -> None:
-    """The calibration's own steps are too short to be told."""
+def _belongs(scenario: Scenario, profile: str, rows: int) -> bool:
+    """Whether a tuning for ``profile`` would have asked so."""
+    is_profile = scenario.name.startswith(calibration.PROFILE)
+    return scenario.name.endswith(f" {profile}") if is_profile else int(scenario.arrivals.rows[0]) == rows
+
+
+def _ends(latency_s: Any) -> tuple[float, float]:
+    return percentile(latency_s, 50), percentile(latency_s, 99)

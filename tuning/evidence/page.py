@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rapide.tuning.evidence.accuracy import NEAR, SATURATED
+from rapide.tuning.evidence.accuracy import NEAR, OFFLINE_ROWS, ROUNDS, SATURATED, SECONDS
+from rapide.tuning.evidence.gains import LARGE
+from rapide.tuning.evidence.gains import ROUNDS as GAIN_ROUNDS
 from rapide.tuning.evidence.planned import BEYOND
 
 _INTRODUCTION = """\
@@ -20,46 +23,42 @@ Everything runs on one machine: the server, its workers and the load generator s
 generator's, and absolute times are this machine's alone. Measured: {measured}.
 """
 _METHOD = f"""\
-For each model and profile the simulator's costs are fitted as in a tuning: to lone requests, groups and
-random arrivals, and to the profile under the defaults (2 workers). Then each configuration is served by a
-real `rapide serve` and the profile replayed over gRPC, open loop, each request timed from the instant at
-which it was due. Shown is predicted / measured. The configuration with 2 workers and the defaults is what was
-fitted to; all others were not seen. Marked † is what the simulator itself calls saturated (its busiest place
-is busy more than {SATURATED:.0%} of the time): there a small error in cost is a large one in waiting. In bold
-what is more than {NEAR:.0%} off.
+Each configuration is served by a real `rapide serve`, and four profiles are replayed over gRPC, open loop, each
+request timed from the instant at which it was due; {ROUNDS} times {SECONDS:g} s each, some minutes apart, taken
+together. A server of one worker has one core and the load generator the other; two workers share both cores with
+it. The simulator knows of the model its cost curve; of the server what a calibration found, as a tuning makes it
+(lone requests, groups, random arrivals, and the profile under the defaults, all of it asked before the replays);
+of the machine how often and for how long it takes a core away, as a watching process saw it between the replays.
+Shown is predicted / measured. The defaults were seen in the calibration, all other configurations never. Marked †
+is what the simulator calls saturated (its busiest place is busy more than {SATURATED:.0%} of the time): there a
+small error in cost is a large one in waiting. In bold what is more than {NEAR:.0%} off.
 """
 _REPEATS = """\
-How well does reality agree with itself? The busiest seconds of *steady* and *idle-flood* are random arrivals
-at one rate, replayed some seconds apart against one server:
+How well does reality agree with itself? The same replay of the same server, minutes apart:
 """
 _BAD = """
-So the aim, {near:.0%} for both percentiles, is not reached. Where it is far off, and why, as far as we
-know:
+Where it is off, and why, as far as we know:
 
-* *p99*: often what the machine does to a run, not what the server does (the pairs above). A stall of a few
-  milliseconds in two seconds of traffic decides it, and the stalls of one replay are not those of the next.
-  The over-predicted bursts come from a fit that saw such stalls in its own replay. The medians say more about
-  the simulator.
-* *a fast model on a thread* (`inline_below_us=0`, and the forest with two sessions): the loop and the thread
-  hand the interpreter's lock to and fro, and what that costs is not steady: the median of one of these
-  replays differed by a factor of almost two between two runs some
-  minutes apart.
-* *spinning*: threads that spin burn a core between runs, which the load generator then lacks; the simulator
-  does not know that, and is too optimistic. The proof by replay is what rejects such a configuration.
-* *offline* (64 rows, 20 requests/s): the worker sleeps for 50 ms between requests and gets colder than
-  anything but the one replay under the defaults shows.
+* *p99*: at these loads it is made by the machine more than by the server: in one per cent of the time the host
+  takes a core away, mostly for milliseconds. The simulator draws such stalls as they were watched, and so gets the
+  right size; but {rounds} replays of {seconds:g} s hold a few dozen of them, no two alike (the pairs above).
+* *two workers*: they share the cores with the load generator, and who waits for whom is up to the kernel.
+* *offline* ({rows} rows in a request, the server idle for most of the time): how much colder a worker gets
+  in tens of milliseconds is known from one replay only, and it differs from hour to hour.
 """
 _PLANS = """\
 A plan for a million requests a second, with replicas of one core (so that the generator has the other to
 itself), and one such replica asked for real: as much as it is planned to get, where the SLO should hold, and
 {beyond} times what it is said to bear, where it should not.
 """
-_GAINS = """\
-For each, `rapide tune` with three rounds of paired replays: the defaults and the best candidates, in turn,
-each on a server of its own. The gain is the defaults' median p99 / the tuned one's. Where all rounds of the
-tuned server are below all of the defaults', an SLO lies between: the tuned server meets it in every round,
-and the defaults in none. Where nothing was clearly better in every round, the defaults stay. The figures are
-those by which the choice was made, so a gain is flattered a little by having been chosen.
+_GAINS = f"""\
+For each, `rapide tune` with up to {GAIN_ROUNDS} rounds of paired replays: the defaults and the best candidates, in
+turn, each on a server of its own, the load generator on the same cores. The gain is the defaults' median p95 / the
+tuned one's (p95, since p99 is the machine's more than the server's here, as the pairs above show). Where all
+rounds of the tuned server are below all of the defaults', an SLO lies between: the tuned server meets it in every
+round, and the defaults in none. Where nothing was clearly better in every round, the defaults stay; a round is
+the last one when no candidate is left. The figures are those by which the choice was made, so a gain is flattered
+a little by having been chosen.
 """
 _CAPS = """
 Caps on rows per run: {found}. Measured with rows that differ from run to run, the forest costs less per
@@ -88,16 +87,17 @@ def page(document: Mapping[str, Any]) -> str:
 
 def _accuracy(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield (
-        "| model | configuration | profile | requests/s | p50, ms: predicted | measured | ratio | p99: predicted "
-        "| measured | ratio |"
+        "| model | cores | configuration | profile | requests/s | p50, ms: predicted | measured | ratio "
+        "| p99: predicted | measured | ratio |"
     )
-    yield "|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
+    yield "|---|---:|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for row in rows:
         (p50, p99), (m50, m99) = row["predicted_ms"], row["measured_ms"]
         mark = " †" if row["busy"] > SATURATED else ""
         yield (
-            f"| {row['model']} | {row['configuration']}{mark} | {row['profile']} | {row['rate_per_s']} "
-            f"| {p50:.3f} | {m50:.3f} | {_marked(p50 / m50)} | {p99:.3f} | {m99:.3f} | {_marked(p99 / m99)} |"
+            f"| {row['model']} | {row['cores']} | {row['configuration']}{mark} | {row['profile']} "
+            f"| {row['rate_per_s']} | {p50:.3f} | {m50:.3f} | {_marked(p50 / m50)} "
+            f"| {p99:.3f} | {m99:.3f} | {_marked(p99 / m99)} |"
         )
     yield ""
     unsaturated = [row for row in rows if row["busy"] <= SATURATED]
@@ -112,19 +112,17 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield ""
     yield _REPEATS
     yield from _repeats(rows)
-    yield _BAD.format(near=NEAR)
+    yield _BAD.format(rounds=ROUNDS, seconds=SECONDS, rows=OFFLINE_ROWS)
 
 
 def _repeats(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """How well a replay repeats itself: the simulator cannot be nearer to it than that."""
-    found = {(row["model"], row["configuration"], row["profile"]): row["measured_ms"] for row in rows}
-    pairs = [
-        (found[model, configuration, "steady"], found[model, configuration, "idle-flood"])
-        for model, configuration, profile in found
-        if profile == "steady" and (model, configuration, "idle-flood") in found
-    ]
     for place, name in enumerate(("p50", "p99")):
-        factors = sorted(max(one[place], other[place]) / min(one[place], other[place]) for one, other in pairs)
+        factors = sorted(
+            max(one[place], other[place]) / min(one[place], other[place])
+            for row in rows
+            for one, other in itertools.pairwise(row["rounds_ms"])
+        )
         near = sum(factor <= 1 + NEAR for factor in factors)
         yield (
             f"* {name}: {near} of {len(factors)} such pairs are within {NEAR:.0%} of each other; the furthest are "
@@ -139,7 +137,7 @@ def _marked(ratio: float) -> str:
 def _gains(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield _GAINS
     yield (
-        "| model | profile | requests/s × rows | p99 of the defaults, ms | tuned, ms | gain | SLO between, ms "
+        "| model | profile | requests/s × rows | p95 of the defaults, ms | tuned, ms | gain | SLO between, ms "
         "| CPU per request, µs | chosen |"
     )
     yield "|---|---|---|---|---|---:|---:|---|---|"
@@ -147,12 +145,27 @@ def _gains(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         before, after = (" ".join(f"{value:.2f}" for value in row[name]) for name in ("default_ms", "chosen_ms"))
         between = "–" if row["slo_between_ms"] is None else f"{row['slo_between_ms']:.2f}"
         yield (
-            f"| {row['model']} | {row['profile']} | {row['rate_per_s']} × {row['rows']} | {before} | {after} "
+            f"| {row['model']} | {row['profile']} | {_asked(row)} | {before} | {after} "
             f"| {row['ratio']:.2f} | {between} | {row['cpu_us'][0]} → {row['cpu_us'][1]} | {row['chosen']} |"
         )
     yield ""
+    better = [row for row in rows if row["slo_between_ms"] is not None]
+    yield (
+        f"In {len(better)} of {len(rows)} the tuned server meets an SLO in every round that the defaults miss in "
+        "every round."
+    )
+    kept = [f"{row['model']} {row['profile']}" for row in rows if row["chosen"] == "the defaults"]
+    if kept:
+        yield f"Tuning could not help, said so, and left the defaults: {', '.join(kept)}."
     capped = sorted({row["model"] for row in rows if row["caps"]})
     yield _CAPS.format(found=f"found for {', '.join(capped)}" if capped else "none pays here for any of the three")
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    """Requests per second and their rows."""
+    large_per_s = row.get("large_per_s", 0)
+    few = f"{row['rate_per_s'] - round(large_per_s)} × {row['rows']}"
+    return f"{few} + {large_per_s:g} × {LARGE}" if large_per_s else few
 
 
 def _plans(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -9,15 +9,16 @@ from typing import Any, Final
 
 import numpy as np
 
-FEATURES: Final = 20
 SEED: Final = 20
+TRAIN_ROWS: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of model: its title, and how it is trained."""
+    """A kind of model: its title, the width of its input, and how it is trained."""
 
     title: str
+    features: int
     train: Callable[[], Any]
 
 
@@ -30,35 +31,36 @@ def _linear() -> Any:
 def _forest() -> Any:
     from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 - as above
 
-    return RandomForestClassifier(100, max_depth=10, random_state=SEED)
+    return RandomForestClassifier(500, max_depth=12, random_state=SEED)
 
 
 def _network() -> Any:
     from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - as above
 
-    return MLPClassifier((1024, 1024, 512), max_iter=3, random_state=SEED)
+    return MLPClassifier((1024, 1024, 512), max_iter=1, random_state=SEED)
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "linear": Kind("logistic regression, 20 features", _linear),
-    "forest": Kind("random forest, 100 trees of depth 10", _forest),
-    "network": Kind("neural network, 1024 × 1024 × 512", _network),
+    "linear": Kind("logistic regression", 20, _linear),
+    "forest": Kind("random forest, 500 trees of depth 12", 100, _forest),
+    "network": Kind("neural network, 1024 × 1024 × 512", 20, _network),
 }
 
 
 def train(root: Path) -> None:
-    """Writes ``root/<name>/1/model.onnx`` for each kind that is not there yet: input X[N,20]."""
+    """Writes ``root/<name>/1/model.onnx`` for each kind that is not there yet: input X[N,features]."""
     from skl2onnx import to_onnx  # noqa: PLC0415 - as above
 
-    random = np.random.default_rng(SEED)
-    features = random.normal(size=(2000, FEATURES)).astype(np.float32)
-    labels = (features @ random.normal(size=FEATURES) + random.normal(size=2000) > 0).astype(np.int64)
     for name, kind in KINDS.items():
         path = root / name / "1" / "model.onnx"
         if path.exists():
             continue
-        trained = kind.train().fit(features, labels)
+        random = np.random.default_rng(SEED)
+        rows = random.normal(size=(TRAIN_ROWS, kind.features)).astype(np.float32)
+        noise = random.normal(size=TRAIN_ROWS)
+        labels = (rows @ random.normal(size=kind.features) + noise > 0).astype(np.int64)
+        trained = kind.train().fit(rows, labels)
         target = {"": 18, "ai.onnx.ml": 3}
-        converted = to_onnx(trained, features[:1], options={"zipmap": False}, target_opset=target)
+        converted = to_onnx(trained, rows[:1], options={"zipmap": False}, target_opset=target)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(converted.SerializeToString())

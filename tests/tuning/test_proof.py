@@ -1,0 +1,82 @@
+"""Who is proven better, with figures for measurements: real replays are in tests/integration/test_tuning.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pytest
+
+from rapide.profiles.synthetic import synthetic_arrivals
+from rapide.server.tuning_file import ModelTuning
+from rapide.tuning import proof
+from rapide.tuning.budget import Budget
+from rapide.tuning.configuration import Configuration
+from rapide.tuning.proof import Measured, Proof, is_better, prove
+from rapide.tuning.served import Site
+from rapide.tuning.slo import Slo
+
+SLO = Slo.parse("p99<10ms")
+DEFAULT, GOOD, LUCKY, BAD = (Configuration(1, ModelTuning(max_batch_rows=rows)) for rows in (64, 32, 16, 8))
+SITE = Site("models", "m", 1, "sha256:0", (0,), None)
+ARRIVALS = synthetic_arrivals("steady", rate_per_s=100, duration_s=1)
+MS: Mapping[Configuration, list[float]] = {
+    DEFAULT: [5, 5, 5, 5],
+    GOOD: [3, 3, 4, 3],
+    LUCKY: [1, 6, 1, 1],
+    BAD: [9, 1, 1, 1],
+}
+
+
+def measured(ms: float) -> Measured:
+    return Measured(np.full(100, ms * 1e-3), 0.1, 1, "")
+
+
+def figure(each: Measured) -> float:
+    return each.figure(SLO, "latency")
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Configuration]]:
+    """What is replayed; each gives its next figure."""
+    asked: list[Configuration] = []
+
+    def next_of(_site: Site, configuration: Configuration, _arrivals: object) -> Measured:
+        asked.append(configuration)
+        return measured(MS[configuration][asked.count(configuration) - 1])
+
+    monkeypatch.setattr(proof, "measure", next_of)
+    return asked
+
+
+def test_who_loses_a_round_is_out_and_only_who_wins_all_is_better(replays: list[Configuration]) -> None:
+    found = prove(SITE, [DEFAULT, GOOD, LUCKY, BAD], ARRIVALS, 4, lambda *_: None, figure=figure)
+    rounds = {one.configuration: len(one.rounds) for one in found}
+    assert rounds == {DEFAULT: 4, GOOD: 4, LUCKY: 2, BAD: 1}
+    better = [one.configuration for one in found[1:] if is_better(one, found[0], SLO, "latency")]
+    assert better == [GOOD]
+    assert replays[:4] == [DEFAULT, GOOD, LUCKY, BAD]
+    assert replays[4:7] == [LUCKY, GOOD, DEFAULT], "what drifts hits all alike"
+
+
+def test_when_nobody_is_left_it_is_decided(replays: list[Configuration]) -> None:
+    found = prove(SITE, [DEFAULT, BAD], ARRIVALS, 4, lambda *_: None, figure=figure)
+    assert [len(one.rounds) for one in found] == [1, 1]
+    assert len(replays) == 2
+
+
+def test_the_default_alone_is_replayed_as_often_as_was_asked(replays: list[Configuration]) -> None:
+    (only,) = prove(SITE, [DEFAULT], ARRIVALS, 3, lambda *_: None)
+    assert len(only.rounds) == len(replays) == 3
+
+
+def test_no_round_begins_for_which_there_is_no_time(replays: list[Configuration]) -> None:
+    """A replay takes ten seconds, so that a round takes twenty, of thirty-five."""
+    budget = Budget(35.0, 0.0, lambda: 10.0 * len(replays))
+    found = prove(SITE, [DEFAULT, GOOD], ARRIVALS, 4, lambda *_: None, budget=budget)
+    assert [len(one.rounds) for one in found] == [1, 1]
+
+
+def test_a_little_better_is_not_better() -> None:
+    default, little = (Proof(one, (measured(ms),) * 3) for one, ms in ((DEFAULT, 5.0), (GOOD, 4.9)))
+    assert not is_better(little, default, SLO, "latency")
