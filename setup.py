@@ -31,6 +31,7 @@ HOT = (
     "server/context.py",
     "server/dispatch.py",
     "server/engine.py",
+    "server/gathering.py",
     "server/merging.py",
     "server/outputs.py",
     "server/protocols/by_version.py",
@@ -56,10 +57,13 @@ HOT = (
     "server/protocols/http_lane/line.py",
     "server/protocols/http_lane/wire.py",
     "server/protocols/json_outputs.py",
+    "server/protocols/outlet.py",
     "server/protocols/raw_outputs.py",
+    "server/protocols/turns.py",
     "server/runs.py",
     "server/service.py",
     "server/telemetry/recorder.py",
+    "server/telemetry/request_ids.py",
     "server/tensors.py",
 )
 """What a profile of the lanes shows, and what it calls for each request: calls within this set become C calls.

@@ -57,7 +57,10 @@ def _of_numbers(values: Array) -> dict[str, Any]:
     present = values[np.isfinite(values)].astype(np.float64)
     if not present.size:
         return {"kind": "number", "count": int(values.size), "missing": int(values.size)}
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
+    with np.errstate(over="ignore"):  # sums and squares of numbers near the end of all doubles
+        mean, deviation = (float(np.nan_to_num(figure)) for figure in (present.mean(), present.std()))
+    # By halves: the distance of two doubles may be more than any double.
+    edges = np.unique(2 * np.quantile(present / 2, np.linspace(0, 1, BINS + 1)[1:-1]))
     counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
     return {
         "kind": "number",
@@ -65,8 +68,8 @@ def _of_numbers(values: Array) -> dict[str, Any]:
         "missing": int(values.size - present.size),
         "min": float(present.min()),
         "max": float(present.max()),
-        "mean": float(present.mean()),
-        "std": float(present.std()),
+        "mean": mean,
+        "std": deviation,
         "edges": [float(edge) for edge in edges],
         "counts": [int(count) for count in counts],
     }

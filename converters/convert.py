@@ -380,6 +380,13 @@ def _remedy(options: ConvertOptions, attempts: list[Attempt], unusable: list[Con
         "The table shows where. If such a difference does not matter to you, raise --max-difference or "
         "--max-flips; else train with an estimator that converts faithfully (docs/guides/convert.md)."
     )
+    binding = [row for row in attempts[-1].examination["table"] if not row["advisory"] and row["over"]]
+    ties = sum(row["ties"] for row in binding)
+    if ties and ties == sum(row["over"] for row in binding):
+        hint = (
+            "In each of these rows the original finds the two likeliest classes equally likely, so that rounding "
+            f"decides which it says: --max-flips {ties} lets them pass, if that does not matter to you."
+        )
     if not attempts[-1].examination["signature"]["batchable"]:
         hint = (
             "The graph mixes the rows of a request (a mean over dimension 0, for example), and not as the "

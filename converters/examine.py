@@ -136,6 +136,7 @@ class _Examination:
             "is_label": output.is_label,
             "rows": comparison.rows,
             "over": comparison.over,
+            "ties": self._ties(output, rows.rows) if comparison.over else 0,
             "worst_absolute": _finite(comparison.worst_absolute),
             "worst_relative": _finite(comparison.worst_relative),
             "where": None,
@@ -157,6 +158,17 @@ class _Examination:
             return compare_labels(original, answered)
         flat = (len(original), -1) if original.size else (len(original), 0)
         return compare_numbers(original.reshape(flat), answered.reshape(flat), self._tolerances[output.name])
+
+    def _ties(self, output: OutputPlan, rows: slice) -> int:
+        """How many labels differ where the original itself finds the two likeliest classes equal, within the
+        limit: which of them it says is a matter of rounding."""
+        scores = next((each for each in self._candidate.outputs if not each.is_label), None)
+        if not output.is_label or scores is None or self._candidate.original[output.name].ndim != 1:
+            return 0
+        flipped = self._candidate.original[output.name][rows] != self._answers[output.name][rows]
+        ranked = np.sort(self._candidate.original[scores.name][rows][flipped].astype(np.float64), axis=1)
+        leads = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else np.abs(ranked[:, -1])
+        return int((leads <= self._tolerances[scores.name].absolute).sum())
 
     def _passes(self, table: Sequence[Mapping[str, Any]]) -> bool:
         binding = [line for line in table if not line["advisory"]]

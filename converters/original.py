@@ -34,7 +34,7 @@ from rapide.converters.probes import (
     unseen_rows,
 )
 from rapide.converters.row_kinds import FEW
-from rapide.converters.samples import TENSOR_SUFFIX, Frame, read_sample, read_tensors
+from rapide.converters.samples import TENSOR_SUFFIX, Frame, notes_on_texts, read_sample, read_tensors
 from rapide.converters.sources.contract import Original, TensorOriginal
 from rapide.converters.tensor_studio import TensorStudio
 from rapide.converters.versions import library_versions
@@ -98,6 +98,8 @@ class _Studio:
         self._channel = channel
         names = [column.name for column in original.columns]
         self._sample = sample[names]
+        for said in notes_on_texts(self._sample):
+            channel.note(said)
         self._real = real_rows(sample)
         channel.step("asking the original about missing, unseen and extreme values")
         self._real_answers = original.answers(self._real.frame[names])

@@ -77,6 +77,16 @@ def column_kind(values: Any) -> Kind:
     )
 
 
+def notes_on_texts(frame: Frame) -> list[str]:
+    """What to say of columns in which a missing text and an empty one are two things: to a graph they are one."""
+    return [
+        f"column {name!r} holds both empty and missing texts, which ONNX cannot tell apart: if the model does, "
+        "fill one of the two before training"
+        for name, values in frame.items()
+        if column_kind(values) == "text" and values.isna().any() and (values == "").any()
+    ]
+
+
 def texts(values: Any, missing: str) -> Array:
     """A column as an object array of str, ``missing`` where there is no value."""
     return np.array([missing if pd.isna(value) else str(value) for value in values], dtype=object)

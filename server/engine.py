@@ -1,7 +1,8 @@
 """Admits requests, runs what waits together, and answers each with its own rows.
 
-Theory. ``submit`` puts a request into the queue and asks the event loop to call ``_drain`` soon; whatever arrives
-in the same tick of the loop, on any connection, is then one batch. While a batch runs on a thread the next one
+Theory. ``submit`` puts a request into the queue and asks the event loop to call ``_tick`` soon; whatever arrives
+in the same tick of the loop, on any connection, is then one batch, and what comes in the next few ticks joins it
+where requests come in company (``gathering.py``). While a batch runs on a thread the next one
 gathers. A model that runs faster than a hop to a thread runs right on the loop (``dispatch.py``).
 
 Invariants. All of it happens on the loop's thread, but for ``_work``. Each request's ``done`` is called exactly
@@ -24,6 +25,7 @@ from dataclasses import replace
 from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue, Reason
 from rapide.server.dispatch import RunTimes
 from rapide.server.errors import DeadlineExceeded, Internal, QueueFull, RapideError, Unavailable
+from rapide.server.gathering import Gathering
 from rapide.server.merging import Inputs, measure_of
 from rapide.server.runs import Answer, BatchRecorder, Done, Outcome, Run, RunnableModel, Runner, Ticket
 from rapide.server.tensors import Array
@@ -61,6 +63,7 @@ class Engine:
         self._free = sessions
         self._on_threads: set[Batch[Ticket]] = set()
         self._is_woken = False
+        self._gathering = Gathering()
         self._reported_rows = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -71,7 +74,7 @@ class Engine:
         """Binds the engine to ``loop``, or to the running one."""
         self._loop = loop or asyncio.get_running_loop()
 
-    # The hot path: submit … end of the tick → _drain → run → _claim → _deliver.
+    # The hot path: submit … end of the tick → _tick → _drain → run → _claim → _deliver.
 
     def submit(self, inputs: Inputs, deadline_s: float, done: Done) -> Ticket:
         """Queues a request whose ``inputs`` were checked against the signature (``tensors.bind``).
@@ -96,6 +99,14 @@ class Engine:
             _log.exception("recording an arrival at %s failed", self._title)
         return ticket
 
+    def _tick(self) -> None:
+        """Forms a batch of what has come; where more is likely to lie in the sockets, reads these first."""
+        queue = self._queue
+        if queue.queued_rows < self._policy.max_batch_rows and self._gathering.goes_on(len(queue)):
+            self._loop.call_soon(self._tick)
+        else:
+            self._drain()
+
     def _drain(self) -> None:
         """Starts all that can start now. On the loop that is one batch a tick, since sockets wait meanwhile."""
         self._is_woken = False
@@ -106,10 +117,12 @@ class Engine:
             batch = queue.take(now_s) if self._free else None
             if batch is None:
                 break
+            self._gathering.ends(len(batch.entries))
             if self._times.is_inline(batch.rows):
                 self._run_inline(batch)
                 if queue and not self._is_woken:
-                    self._wake()
+                    self._is_woken = True
+                    self._loop.call_soon(self._drain)
                 break
             self._run_on_thread(batch)
         if queue.queued_rows != self._reported_rows:
@@ -290,7 +303,7 @@ class Engine:
 
     def _wake(self) -> None:
         self._is_woken = True
-        self._loop.call_soon(self._drain)
+        self._loop.call_soon(self._tick)
 
     def _set_timer(self, now_s: float) -> None:
         """Sees to it that ``_drain`` is called at the next deadline, and when a delay is over."""

@@ -16,8 +16,9 @@ What does not match, or has an element that is refused, goes the general way, wh
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -32,49 +33,89 @@ from rapide.server.tensors import NUMPY_DTYPES, Array, InferRequest
 _ARRAY_CHARS = frozenset(b"0123456789+-.eE,[] \t\r\n")
 """What numbers in lists are written with, nulls aside: a template is learnt from a body that has none."""
 _DATA_KEY = b'"data"'
+_FORMATS: Final = {
+    DataType.FP32: "f",
+    DataType.FP64: "d",
+    DataType.INT8: "b",
+    DataType.INT16: "h",
+    DataType.INT32: "i",
+    DataType.INT64: "q",
+    DataType.UINT8: "B",
+    DataType.UINT16: "H",
+    DataType.UINT32: "I",
+    DataType.UINT64: "Q",
+}
+"""How ``struct`` packs the datatypes that it rounds and bounds as the general way does."""
 
 
 class JsonTemplate:
     """The pattern of bodies whose elements are JSON."""
 
-    __slots__ = ("_datatypes", "_shapes", "_texts", "reply", "request", "rows")
+    __slots__ = ("_datatypes", "_packers", "_shapes", "_texts", "is_packed", "reply", "request", "rows")
 
     def __init__(self, texts: Sequence[bytes], request: InferRequest, reply: JsonReply) -> None:
         """``texts``: what stands before, between and behind the data of the inputs."""
         self._texts = tuple(texts)
         self._shapes = [tensor.array.shape for tensor in request.inputs]
         self._datatypes = [tensor.datatype for tensor in request.inputs]
+        self._packers = [
+            struct.Struct(f"<{tensor.array.size}{_FORMATS[tensor.datatype]}")
+            for tensor in request.inputs
+            if tensor.datatype in _FORMATS
+        ]
+        self.is_packed = len(self._packers) == len(request.inputs)
+        """Whether ``raw`` may have them, too."""
         self.request = request
         self.reply = reply
         self.rows = _rows(request)
 
-    @property
-    def is_packed(self) -> bool:
-        return False
-
     def arrays(self, body: bytes) -> list[Array] | None:
         """The inputs in ``body``; None where it has another pattern, or elements that are not taken."""
+        found: list[Array] = []
+        try:
+            for text, shape, datatype in zip(self._data(body), self._shapes, self._datatypes, strict=True):
+                values = nested.flat_elements(orjson.loads(text), shape, "")
+                found.append(elements.to_array(values, datatype).reshape(shape))
+        except (orjson.JSONDecodeError, InvalidRequest, elements.WrongElement, _NoMatch):
+            return None
+        return found
+
+    def raw(self, body: bytes) -> list[bytes] | None:
+        """The inputs' bytes, where the elements are plain numbers; None where only ``arrays`` can tell.
+
+        Theory. ``struct`` refuses what is no number or does not fit, but for true and false, which are numbers to
+        Python; these, and null, are the only JSON values but texts that have a "u" or an "l".
+        """
+        found: list[bytes] = []
+        try:
+            for text, shape, packer in zip(self._data(body), self._shapes, self._packers, strict=True):
+                if b"u" in text or b"l" in text:
+                    return None
+                found.append(packer.pack(*nested.flat_elements(orjson.loads(text), shape, "")))
+        except (orjson.JSONDecodeError, InvalidRequest, struct.error, OverflowError, _NoMatch):
+            return None
+        return found
+
+    def _data(self, body: bytes) -> list[bytes]:
+        """The JSON text of each input's data. Raises _NoMatch where ``body`` has another pattern."""
         texts = self._texts
         last = len(texts) - 1
         if not body.startswith(texts[0]) or not body.endswith(texts[last]):
-            return None
-        found: list[Array] = []
+            raise _NoMatch
+        found: list[bytes] = []
         start = len(texts[0])
         for place in range(last):
             text = texts[place + 1]
             stop = body.find(text, start) if place + 1 < last else len(body) - len(text)
             if stop < start:
-                return None
-            try:
-                array = _elements(body[start:stop], self._shapes[place], self._datatypes[place])
-            except (orjson.JSONDecodeError, InvalidRequest, elements.WrongElement):
-                return None
-            found.append(array)
+                raise _NoMatch
+            found.append(body[start:stop])
             start = stop + len(text)
         return found
 
-    def raw(self, body: bytes) -> list[bytes] | None:  # noqa: ARG002 - see BinaryTemplate
-        return None
+
+class _NoMatch(Exception):
+    """A body has another pattern."""
 
 
 class BinaryTemplate:
@@ -211,11 +252,6 @@ class JsonAnswerTemplate:
                 texts.append(text + dump(entry)[:-1] + b',"data":')
                 text = b"}"
         return [*texts, text + b"]}"]
-
-
-def _elements(text: bytes, shape: tuple[int, ...], datatype: DataType) -> Array:
-    values = orjson.loads(text)
-    return elements.to_array(nested.flat_elements(values, shape, ""), datatype).reshape(shape)
 
 
 def _rows(request: InferRequest) -> int:

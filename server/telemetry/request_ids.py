@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import os
 import re
 from collections.abc import Callable
@@ -13,11 +12,23 @@ _PREFIX_BYTES = 5
 _ACCEPTED = re.compile(r"[!-~]{1,128}")
 
 
-def request_ids() -> Callable[[], str]:
+class RequestIds:
     """A source of ids for one process: each call gives a new one."""
-    prefix = base64.b32encode(os.urandom(_PREFIX_BYTES)).decode().lower()
-    numbers = itertools.count(1)
-    return lambda: f"{prefix}-{next(numbers):x}"
+
+    __slots__ = ("_number", "_prefix")
+
+    def __init__(self) -> None:
+        self._prefix = base64.b32encode(os.urandom(_PREFIX_BYTES)).decode().lower() + "-"
+        self._number = 0
+
+    def __call__(self) -> str:
+        self._number += 1
+        return self._prefix + f"{self._number:x}"
+
+
+def request_ids() -> Callable[[], str]:
+    """A new source."""
+    return RequestIds()
 
 
 def accepted_id(text: str) -> str:

@@ -36,6 +36,11 @@ def test_missing_and_infinite_numbers_are_counted_apart() -> None:
     assert sum(statistics["counts"]) == 2
 
 
+def test_numbers_near_the_end_of_all_are_no_infinities() -> None:
+    statistics = of([-1.7e308, 1.7e308, 1.6e308], "number")
+    assert json.loads(json.dumps(statistics, allow_nan=False))["std"] == np.finfo(np.float64).max
+
+
 @pytest.mark.parametrize("values", [[np.nan, np.nan], [5.0, 5.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
 def test_few_different_numbers(values: list[float]) -> None:
     statistics = of(values, "number")

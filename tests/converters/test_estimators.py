@@ -411,14 +411,6 @@ def test_words_that_the_runtime_would_cut_otherwise_are_refused(tmp_path: Path) 
             id="initial estimator",
         ),
         pytest.param(
-            make_pipeline(
-                KBinsDiscretizer(5, encode="ordinal", quantile_method="averaged_inverted_cdf"),
-                RandomForestClassifier(5, random_state=0),
-            ),
-            "does not answer like the original",
-            id="bins",
-        ),
-        pytest.param(
             CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression()), cv=2),
             "does not answer like the original",
             id="calibrated pipeline",
@@ -593,6 +585,48 @@ def test_several_answers_are_not_held_against_one_column(tmp_path: Path, model: 
     model.fit(frame, (frame[["width", "depth"]] > 0).to_numpy().astype(int))
     with pytest.raises(ConversionError, match="--target"):
         converted(tmp_path, model, frame, frame["width"] > 0, fit=False)
+
+
+ONE_HOT = {
+    "any numbers": {"handle_unknown": "ignore"},
+    "the first left out": {"drop": "first"},
+    "infrequent ones merged": {"min_frequency": 15, "handle_unknown": "infrequent_if_exist"},
+    "infrequent ones merged, unknown ones left out": {"min_frequency": 15, "handle_unknown": "ignore"},
+    "the most frequent": {"max_categories": 3, "handle_unknown": "infrequent_if_exist"},
+    "whole numbers": {"dtype": np.int64, "handle_unknown": "ignore"},
+}
+
+
+@pytest.mark.parametrize("name", ONE_HOT)
+def test_categories_of_any_kind_become_flags(tmp_path: Path, name: str) -> None:
+    frame = cars()[["make", "automatic"]]
+    frame["doors"] = pd.Series(
+        random(4).choice([2.0, 3.0, 4.0, 5.0, np.nan], len(frame), p=[0.4, 0.05, 0.1, 0.35, 0.1])
+    )
+    frame["litres"] = random(4).choice([1.2, 1.6, 2.0, 3.5], len(frame), p=[0.4, 0.45, 0.1, 0.05])
+    target = frame["doors"].fillna(3.0) + frame["litres"] * 2 + (frame["make"] == "VW")
+    model = make_pipeline(ColumnTransformer([("flags", OneHotEncoder(**ONE_HOT[name]), list(frame))]), Ridge())
+    published = converted(tmp_path, model, frame, target)
+    assert published.manifest.quality["r2"] > 0.5
+    number = np.float32 if published.chosen.precision == "float32" else np.float64
+    rows = frame.assign(doors=frame["doors"].sample(frac=1, random_state=0).to_numpy())
+    feeds = {column: rows[[column]].to_numpy() for column in ("make", "automatic")}
+    feeds |= {column: rows[[column]].to_numpy(number) for column in ("doors", "litres")}
+    assert answers(published, feeds)["target"].ravel() == pytest.approx(model.predict(rows), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
+@pytest.mark.parametrize("scaled", [False, True], ids=["bare", "scaled"])
+def test_bins_begin_where_they_began_in_training(tmp_path: Path, encode: str, scaled: bool) -> None:
+    """The edges are decimals of the training, so that many rows sit on them."""
+    frame = floats()
+    binner = KBinsDiscretizer(5, encode=encode, quantile_method="averaged_inverted_cdf")
+    model = make_pipeline(*([StandardScaler()] if scaled else []), binner, Ridge())
+    published = converted(tmp_path, model, frame, frame["width"] * 2 + frame["depth"])
+    fresh = pd.DataFrame(np.round(random(6).normal(size=(2000, 3)), 2), columns=frame.columns)
+    number = np.float32 if published.chosen.precision == "float32" else np.float64
+    got = answers(published, {"features": fresh.to_numpy(number)})["target"].ravel()
+    assert got == pytest.approx(model.predict(fresh), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import onnx
 import pandas as pd
 import pytest
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from rapide.converters.convert import convert
@@ -215,6 +215,15 @@ def test_the_report_shows_where_and_why(tmp_path: Path) -> None:
     assert set(where["row"]) == {"width", "height", "depth"}
     assert "on a threshold of DecisionTreeClassifier" in where["why"]
     assert where["original"] != where["graph"]
+
+
+def test_ties_that_rounding_decides_are_told_apart(tmp_path: Path) -> None:
+    """A forest on few different rows: 21 labels differ where both classes are equally likely, and nothing else."""
+    frame = floats()
+    binner = KBinsDiscretizer(5, encode="ordinal", quantile_method="averaged_inverted_cdf")
+    model = make_pipeline(binner, RandomForestClassifier(5, random_state=0))
+    with pytest.raises(GateRefused, match=r"\d+ labels differ .*equally likely.*--max-flips \d+ lets"):
+        converted(tmp_path, model, frame, two_classes(frame - frame.median()))
 
 
 def test_flips_may_be_allowed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rapide.converters.columns import Column
 from rapide.converters.errors import ConversionError
 from rapide.converters.feeds import make_feeds
-from rapide.converters.samples import column_kind, numbers, read_sample, texts
+from rapide.converters.samples import column_kind, notes_on_texts, numbers, read_sample, texts
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,9 @@ def test_feeds_of_a_packed_table() -> None:
     feeds = make_feeds(frame, columns, "float32")
     np.testing.assert_array_equal(feeds["features"], np.array([[0.1, 1], [0.2, 2]], np.float32))
     assert feeds["features"].flags.c_contiguous
+
+
+def test_what_is_missing_and_what_is_empty_are_one_to_a_graph() -> None:
+    frame = pd.DataFrame({"both": ["", None, "a"], "missing": [None, "b", "c"], "empty": ["", "b", "c"]})
+    (note,) = notes_on_texts(frame)
+    assert "'both' holds both empty and missing texts" in note

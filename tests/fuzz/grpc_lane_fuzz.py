@@ -13,6 +13,7 @@ import logging
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import count
 from random import Random
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from rapide.server.protocols.grpc_lane.server import LaneServer
 from rapide.server.protocols.http2 import frames
 from rapide.server.protocols.http2.faults import StreamFault
 from rapide.server.protocols.http2.header_blocks import encode_fields
+from rapide.server.protocols.turns import SHARE_S
 from tests.fuzz.campaign import Target, main
 from tests.fuzz.http2_fuzz import LIMITS, frames_of
 from tests.fuzz.http2_script import Act, Client, Performed, script, steps
@@ -248,7 +250,11 @@ def _drive(loop: Loop, options: LaneOptions, data: bytes) -> None:
     now_s = [0.0]
     ids = iter(range(1, 1 << 30))
     door = GrpcDoor(cast("Any", None), lambda: f"made-{next(ids)}")
-    server = LaneServer(cast("Any", NoModels()), door, PROCEDURES, options, clock=lambda: now_s[0])
+    # Each look at the clock costs time, so that long reads use their share up and stand in line.
+    looks = count()
+    server = LaneServer(
+        cast("Any", NoModels()), door, PROCEDURES, options, clock=lambda: now_s[0] + next(looks) * SHARE_S / 3
+    )
     line = loop.asyncio.run_until_complete(_connection(server))
     wire = Wire(loop.asyncio, line)
     for step in steps(data):

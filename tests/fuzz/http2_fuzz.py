@@ -5,7 +5,7 @@
 What is checked, beside that nothing raises: an account of all windows kept from outside, frame by frame; the
 module's own invariants (which streams are known, which wait, GOAWAY last); the order of frames on each stream, and
 that each DATA is what was queued; the order of events; bounds on what is kept; and that the same bytes mean the
-same however they are cut.
+same however they are cut, and however few frames are looked at at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from zlib import crc32
 
 from rapide.server.protocols.http2 import frames
-from rapide.server.protocols.http2.connection import Http2Connection
+from rapide.server.protocols.http2.connection import ALL_FRAMES, Http2Connection
 from rapide.server.protocols.http2.events import (
     ConnectionEnded,
     DataArrived,
@@ -254,8 +254,9 @@ class Audit:
 class Run:
     """One connection, driven through one script."""
 
-    def __init__(self, limits: Http2Limits) -> None:
+    def __init__(self, limits: Http2Limits, most_frames: int) -> None:
         self.connection: Http2Connection[Headers] = Http2Connection(interpret, {}, limits)
+        self.most_frames = most_frames
         self.audit = Audit(self.connection, limits)
         self.now_s = 0.0
         self.streams: list[Stream] = []
@@ -272,7 +273,12 @@ class Run:
 
     def receive(self, data: bytes) -> None:
         finished = {stream.id for stream in self.streams if not stream.sending}
-        events = self.connection.receive(data, self.now_s)
+        connection = self.connection
+        events = connection.receive(data, self.now_s, self.most_frames)
+        while connection.is_behind:
+            waiting_bytes = connection.waiting_bytes
+            events += connection.receive(b"", self.now_s, self.most_frames)
+            assert connection.waiting_bytes < waiting_bytes or not connection.is_behind
         self.audit.came(data)
         self.audit.told(events, finished)
         self.streams += [event.stream for event in events if isinstance(event, RequestOpened)]
@@ -373,9 +379,9 @@ def _said(event: Event) -> tuple[Any, ...]:
             return "ended", int(code), reason
 
 
-def run(data: bytes, cut: int) -> Run:
-    """Runs a script with its wire bytes in pieces of ``cut``."""
-    done = Run(LIMITS[data[0] % len(LIMITS)])
+def run(data: bytes, cut: int, most_frames: int = ALL_FRAMES) -> Run:
+    """Runs a script with its wire bytes in pieces of ``cut``, of which so many frames are looked at at a time."""
+    done = Run(LIMITS[data[0] % len(LIMITS)], most_frames)
     for step in steps(data[1:]):
         if isinstance(step, Performed):
             done.perform(step)
@@ -390,10 +396,11 @@ def attempt(data: bytes) -> None:
         return
     whole = run(data, 1 << 30)
     cuts = [cut for cut in _CUTS if len(data) < _MAX_PIECES * cut]
-    pieces = run(data, cuts[crc32(data) % len(cuts)])
-    for said, expected in zip_longest(pieces.told, whole.told):
-        assert said == expected
-    assert b"".join(pieces.wrote) == b"".join(whole.wrote)
+    choice = crc32(data)
+    for other in (run(data, cuts[choice % len(cuts)]), run(data, 1 << 30, 1 + choice % 3)):
+        for said, expected in zip_longest(other.told, whole.told):
+            assert said == expected
+        assert b"".join(other.wrote) == b"".join(whole.wrote)
 
 
 def grow(random: Random) -> bytes:

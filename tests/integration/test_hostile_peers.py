@@ -20,6 +20,7 @@ import pytest
 
 from rapide.proto import open_inference_pb2 as pb
 from tests import models
+from tests.integration.hostile_crowds import CROWDS, Crowd, CrowdProcess
 from tests.integration.hostile_peers import PATH, PEERS, Assailant, Peer
 from tests.integration.server_process import RapideServer, call_on, infer_json, infer_message, running
 
@@ -35,6 +36,11 @@ share two cores with another process of tests. Where one read brings thousands o
 windows that dribble), each of the few calls waits for a read or two, and the median of so few says nothing."""
 MAX_WAIT_S = 3.0
 """The longest wait, the connection's beginning included: 0.1 to 0.7 s were measured."""
+CROWD_S = 2.0
+CROWD_PAUSE_S = 0.01
+"""Between two calls of the bystander: many are not to be slowed by more, who asks without a pause may be."""
+CROWD_GROWTH_BYTES = MAX_GROWTH_BYTES + (128 << 20)
+"""Each of 500 has had a quarter of a megabyte read, which waits; else as much as one peer alone."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,13 @@ def assailant() -> Iterator[Assailant]:
     assailant.close()
 
 
+@pytest.fixture(scope="module")
+def crowd_process() -> Iterator[CrowdProcess]:
+    process = CrowdProcess()
+    yield process
+    process.close()
+
+
 class Waits:
     """How long each call took."""
 
@@ -62,7 +75,7 @@ class Waits:
 
 
 @contextmanager
-def bystander(server: RapideServer) -> Iterator[Waits]:
+def bystander(server: RapideServer, pause_s: float = 0.0) -> Iterator[Waits]:
     """Asks on both doors, in turn, until the end of the block; answers must be right."""
     waits = Waits()
     is_over = threading.Event()
@@ -70,7 +83,7 @@ def bystander(server: RapideServer) -> Iterator[Waits]:
 
     def ask() -> None:
         try:
-            _ask(server, waits, is_over)
+            _ask(server, waits, is_over, pause_s)
         except Exception as error:  # noqa: BLE001 - told by the test's own thread
             failures.append(error)
 
@@ -85,7 +98,7 @@ def bystander(server: RapideServer) -> Iterator[Waits]:
     assert not failures, failures
 
 
-def _ask(server: RapideServer, waits: Waits, is_over: threading.Event) -> None:
+def _ask(server: RapideServer, waits: Waits, is_over: threading.Event, pause_s: float) -> None:
     expected = np.ones((1, 4), np.float32) @ models.LINEAR_WEIGHTS + models.LINEAR_BIAS
     connection = http.client.HTTPConnection(*server.http_address, timeout=30)
     with grpc.insecure_channel(server.grpc_target) as channel:
@@ -100,6 +113,7 @@ def _ask(server: RapideServer, waits: Waits, is_over: threading.Event) -> None:
             waits.http_s.append(time.monotonic() - begun_s)
             assert status == 200
             assert body["outputs"][0]["data"] == expected[0].tolist()
+            is_over.wait(pause_s)
     connection.close()
 
 
@@ -130,4 +144,22 @@ def test_a_hostile_peer_harms_nobody(peer: Peer, server: RapideServer, assailant
     assert growth_bytes < MAX_GROWTH_BYTES
     for waits_s in (waits.grpc_s, waits.http_s):
         assert len(waits_s) < MIN_MEDIAN_OF or statistics.median(waits_s) < MAX_MEDIAN_S
+        assert max(waits_s) < MAX_WAIT_S
+
+
+@pytest.mark.parametrize("crowd", CROWDS, ids=lambda crowd: f"{crowd.door}: {crowd.name}")
+def test_a_hostile_crowd_starves_nobody(crowd: Crowd, server: RapideServer, crowd_process: CrowdProcess) -> None:
+    (worker,) = server.children
+    host, port = server.grpc_target.split(":")
+    address = server.http_address if crowd.door == "http" else (host, int(port))
+    reset_peak(worker)
+    before_bytes = resident_bytes(worker, "VmRSS")
+    with bystander(server, CROWD_PAUSE_S) as waits:
+        heard = crowd_process.come(address, crowd, CROWD_S)
+    growth_bytes = resident_bytes(worker, "VmHWM") - before_bytes
+    assert heard.got_bytes, "nobody has answered the crowd: it was no test"
+    assert server.children == [worker], "the worker was lost"
+    assert growth_bytes < CROWD_GROWTH_BYTES
+    for waits_s in (waits.grpc_s, waits.http_s):
+        assert statistics.median(waits_s) < MAX_MEDIAN_S
         assert max(waits_s) < MAX_WAIT_S

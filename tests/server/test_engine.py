@@ -117,6 +117,18 @@ def test_one_batch_a_tick_runs_on_the_loop() -> None:
     assert list(bench.told) == ["a", "b", "c"]
 
 
+def test_after_a_batch_with_company_the_sockets_are_read_again_before_the_next() -> None:
+    bench = Bench()
+    for name in "ab":
+        bench.submit(name, rows_of(1))
+    bench.loop.tick()
+    bench.submit("c", rows_of(3))
+    bench.loop.tick()
+    bench.submit("d", rows_of(4))
+    bench.loop.settle()
+    assert bench.model.batches == [[1, 1], [3, 4]]
+
+
 @pytest.mark.parametrize("run_us", [ON_LOOP_US, ON_THREAD_US])
 def test_what_answering_takes_is_told_once_a_run(run_us: float) -> None:
     bench = Bench(run_us=run_us)

@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
+from rapide.converters.columns import PACKED_INPUT, Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.sources.boosters.graph import register as register_booster
 from rapide.converters.sources.boosters.table import booster_of
@@ -220,34 +220,6 @@ def _drop_unused_columns(prepared: Any) -> None:
     ]
 
 
-def _spell_missing_category(encoder: Any) -> None:
-    """A missing text arrives as an empty one, so that is what the encoder must know it as."""
-    encoder.categories_ = [
-        np.array([MISSING_TEXT if _is_missing(value) else value for value in categories], dtype=object)
-        if categories.dtype == object
-        else categories
-        for categories in encoder.categories_
-    ]
-
-
-def _ignore_unknown(encoder: Any) -> None:
-    """Where no category is infrequent, the options that speak of infrequent ones mean "ignore", which is all that
-    skl2onnx understands."""
-    infrequent = getattr(encoder, "infrequent_categories_", None) or []
-    if encoder.handle_unknown in ("infrequent_if_exist", "warn") and all(found is None for found in infrequent):
-        encoder.handle_unknown = "ignore"
-        encoder._infrequent_enabled = False
-
-
-def _one_hot(encoder: Any) -> None:
-    _ignore_unknown(encoder)
-    _spell_missing_category(encoder)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
 def _as_logistic_regression(discriminant: Any) -> None:
     """The same decision and the same probabilities (``expit`` or softmax of it), which skl2onnx gets wrong for two
     classes of a linear discriminant."""
@@ -284,6 +256,5 @@ _CHANGES: Mapping[type, Callable[[Any], None]] = {
 }
 _CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
     "LinearDiscriminantAnalysis": _as_logistic_regression,
-    "OneHotEncoder": _one_hot,
     "VotingClassifier": _keep_shape,
 }

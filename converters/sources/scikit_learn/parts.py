@@ -9,14 +9,25 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common._registration import get_converter, get_shape_calculator
 from sklearn.svm import LinearSVC
 
-from rapide.converters.sources.scikit_learn import dummy, imputer, narrowing, ordinal, selection, trees
+from rapide.converters.sources.scikit_learn import (
+    bins,
+    dummy,
+    imputer,
+    narrowing,
+    one_hot,
+    ordinal,
+    selection,
+    trees,
+)
 
 
 @functools.cache
 def register_parts() -> None:
     """Registers all of them."""
+    bins.register()
     dummy.register()
     imputer.register()
+    one_hot.register()
     ordinal.register()
     selection.register()
     trees.register()

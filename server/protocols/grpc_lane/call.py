@@ -29,6 +29,8 @@ from rapide.server.protocols.http2.stream import Stream
 
 INBOX_BYTES = 1 << 20
 """What a streaming call may hold unread before its peer gets no more credit."""
+MESSAGE_BYTES = 64
+"""What an unread message costs beside its octets: tiny ones would else be held by the hundred thousand."""
 _IDENTITY = b"identity"
 
 
@@ -59,6 +61,10 @@ class Line(Protocol):
 
     async def unpack(self, message: Packed, encoding: bytes) -> bytes:
         """Decompresses where nobody waits for it. Raises what ``framing.decompress`` raises."""
+
+    async def turn(self, more: bool) -> None:
+        """Before each message of a streaming call: one read may bring ``more``, and thousands, none of which waits
+        for anything else."""
 
     def spawn(self, call: Call) -> asyncio.Task[None]: ...
 
@@ -240,7 +246,7 @@ class StreamCall(Call):
 
     def take(self, messages: list[bytes], ended: bool) -> None:
         self._inbox.extend(messages)
-        self._inbox_bytes += sum(map(len, messages))
+        self._inbox_bytes += sum(map(len, messages)) + MESSAGE_BYTES * len(messages)
         self._is_complete = ended
         if self._inbox_bytes > INBOX_BYTES:
             self._stream.paused = True
@@ -289,8 +295,11 @@ class StreamCall(Call):
     async def _messages(self) -> AsyncIterator[bytes]:
         while True:
             while self._inbox:
+                await self._line.turn(len(self._inbox) > 1)
+                if not self._inbox:
+                    break  # the call has ended meanwhile
                 message = self._inbox.popleft()
-                self._inbox_bytes -= len(message)
+                self._inbox_bytes -= len(message) + MESSAGE_BYTES
                 message = await self._unpacked(message)
                 self._hold(self._reader.waiting_bytes + self._inbox_bytes)
                 if self._stream.paused and self._inbox_bytes <= INBOX_BYTES // 2:

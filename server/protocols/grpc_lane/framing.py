@@ -56,6 +56,8 @@ class MessageReader:
         Raises TooLarge, UnsupportedMedia (unknown encoding) and InvalidRequest (a flag or content that lies).
         """
         messages: list[bytes] = []
+        if not self._held:
+            start = self._take_whole(buffer, start, end, messages)
         view = memoryview(buffer)
         held = self._held
         while end - start >= self._missing:
@@ -74,6 +76,21 @@ class MessageReader:
         held += view[start:end]
         self._missing -= end - start
         return messages
+
+    def _take_whole(self, buffer: bytes, start: int, end: int, messages: list[bytes]) -> int:
+        """Adds the messages that stand whole in ``buffer`` from ``start`` on: there may be thousands in one frame.
+        Gives where the rest begins."""
+        while end - start >= PREFIX_BYTES:
+            flag, length = PREFIX.unpack_from(buffer, start)
+            if flag or length > self._max_message_bytes:
+                self._check(flag, length)
+            stop = start + PREFIX_BYTES + length
+            if stop > end:
+                break
+            message = buffer[start + PREFIX_BYTES : stop]
+            messages.append(_opened(message, self._encoding, self._max_message_bytes) if flag else message)
+            start = stop
+        return start
 
     def finish(self) -> None:
         """The peer has sent all. Raises InvalidRequest when a message stayed incomplete."""

@@ -1,15 +1,17 @@
 """One client's connection on the lane: asyncio's bytes on one side, HTTP/2 events and calls on the other.
 
-Everything that one read brings is parsed before anything is answered, and everything that is to be sent in one
-turn of the event loop leaves in one write.
+Everything that one read brings is parsed before anything is answered, unless it takes more than a share of time
+(turns.py), and everything that is to be sent in one turn of the event loop leaves in one write.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import lru_cache
 from typing import Any, cast
 
 from rapide.server.context import CallContext
@@ -36,12 +38,21 @@ from rapide.server.protocols.http2.events import (
 )
 from rapide.server.protocols.http2.header_blocks import encode_fields
 from rapide.server.protocols.http2.stream import Stream
+from rapide.server.protocols.outlet import Outlet
 from rapide.server.protocols.status import refused, status_of
+from rapide.server.protocols.turns import CALL_S, SHARE_S, Place, Turns
 from rapide.server.telemetry.connections import Connections
 
 _log = logging.getLogger(__name__)
 _DRAIN_PING = b"draining"
 _ALIVE_PING = b"areyouok"
+_PIECE_FRAMES, _BUSY_PIECE_FRAMES = 128, 16
+"""How many frames are looked at between two looks at the clock; the smaller ones where others stand in line."""
+
+_SMALL_BYTES = 1024
+"""A read that cannot take long, so that nobody looks at the clock for it: nearly all of them."""
+_LARGE_BYTES = 16_384
+"""A read of which not even a part is looked at while others stand in line."""
 
 
 class LaneConnection(asyncio.Protocol):
@@ -59,6 +70,7 @@ class LaneConnection(asyncio.Protocol):
         hot_procedure: Procedure | None,
         meter: Connections,
         unpacker: Executor,
+        turns: Turns,
     ) -> None:
         """``hot`` takes the usual calls of ``hot_procedure``; ``unpacker`` has the large compressed messages."""
         self.door = door
@@ -76,6 +88,7 @@ class LaneConnection(asyncio.Protocol):
         # the connection's life
         self.http2: Http2Connection[CallHead] = Http2Connection(interpret_head, known_heads, options.http2)
         self._transport: asyncio.Transport | None = None
+        self._outlet: Outlet | None = None
         self._opened_s = self._heard_s = clock()
         self._blocked_since_s: float | None = None
         self._asked_alive_s: float | None = None
@@ -85,11 +98,18 @@ class LaneConnection(asyncio.Protocol):
         self._held_bytes = 0
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
+        # its share of the loop's time
+        self._place = Place(turns, self._take_turn, self._loop)
+        self._called_s = 0.0
+        """What calls will take that began in this read."""
+        self._next: deque[asyncio.Future[None]] = deque()
+        """Streaming calls that wait for the connection's turn."""
 
     # -- asyncio's side ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self._transport)
         self._connections.add(self)
         self._meter.opened()
         self._write()
@@ -97,14 +117,85 @@ class LaneConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now_s = self._clock()
         self._heard_s = now_s
-        for event in self.http2.receive(data, now_s):
-            _ON_EVENT[type(event)](self, event)
+        place = self._place
+        if place.in_line:
+            self.http2.receive(data, now_s, 0)
+        elif len(data) > _LARGE_BYTES and place.turns.is_busy:
+            self.http2.receive(data, now_s, 0)
+            self._stand_in_line()
+        elif len(data) > _SMALL_BYTES or place.turns.is_busy:
+            took_s = self._work(data, now_s)
+            if ((took_s > SHARE_S or place.turns.is_busy) and place.owe(took_s, now_s)) or self.http2.is_behind:
+                self._stand_in_line()
+        else:
+            self._called_s = 0.0
+            for event in self.http2.receive(data, now_s):
+                _ON_EVENT[type(event)](self, event)
+            self._write()
+            if self._called_s > SHARE_S and place.owe(self._called_s, now_s):
+                self._stand_in_line()
+
+    def _work(self, data: bytes, now_s: float) -> float:
+        """Looks at ``data`` and at what waits, for a share of time. Gives the seconds it took, and will take."""
+        http2 = self.http2
+        most_frames = _BUSY_PIECE_FRAMES if self._place.turns.is_busy else _PIECE_FRAMES
+        self._called_s = took_s = 0.0
+        while True:
+            for event in http2.receive(data, now_s, most_frames):
+                _ON_EVENT[type(event)](self, event)
+            took_s = self._clock() - now_s + self._called_s
+            if not http2.is_behind or took_s > SHARE_S:
+                break
+            data = b""
         self._write()
+        return took_s
+
+    def _stand_in_line(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._place.in_line:
+            return
+        if self._place.join(self.http2.waiting_bytes):
+            transport.pause_reading()
+        else:
+            _log.warning("a gRPC connection was cut off: too much waits already")
+            transport.abort()
+
+    def _take_turn(self) -> float:
+        took_s = self._place.leave()
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._blocked_since_s is not None:
+            return took_s
+        self._let_streams_on()
+        if self.http2.is_behind:
+            try:
+                took_s += self._work(b"", self._clock())
+            except Exception:  # noqa: BLE001 - as the loop does with what a read raises
+                _log.exception("a gRPC connection was ended")
+                transport.abort()
+                return took_s
+        self._go_on(transport)
+        return took_s
+
+    def _go_on(self, transport: asyncio.Transport) -> None:
+        """Stands in line while there is something to do, else reads on."""
+        if self.http2.is_behind or self._next:
+            self._stand_in_line()
+        elif not (self._place.in_line or transport.is_closing() or self._blocked_since_s is not None):
+            transport.resume_reading()
+
+    def _let_streams_on(self) -> None:
+        """Lets as many messages be worked on as fit into a share; they have been paid for."""
+        waiting, left_s = self._next, SHARE_S
+        while waiting and left_s > 0.0:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                left_s -= CALL_S
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self._connections.discard(self)
         self._meter.closed()
-        self._transport = None
+        self._transport = self._outlet = None
         for stream in self.http2.abandon():
             self._forget(stream)
 
@@ -117,7 +208,7 @@ class LaneConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._blocked_since_s = None
         if self._transport is not None:
-            self._transport.resume_reading()
+            self._go_on(self._transport)
 
     # -- what calls use ----------------------------------------------------------------------------------------
 
@@ -153,7 +244,19 @@ class LaneConnection(asyncio.Protocol):
             self._unpacker, decompress, message, encoding, self.max_message_bytes
         )
 
+    async def turn(self, more: bool) -> None:
+        place = self._place
+        if place.owe(CALL_S, self._clock()) or (more and place.turns.is_busy):
+            self._stand_in_line()
+        if place.in_line:
+            turn = self._loop.create_future()
+            self._next.append(turn)
+            await turn
+        elif self._transport is None or self._transport.is_closing():
+            await asyncio.sleep(0)  # nobody waits any more: to be cancelled
+
     def spawn(self, call: Call) -> asyncio.Task[None]:
+        self._called_s += CALL_S
         task = self._loop.create_task(call.run())
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -166,12 +269,12 @@ class LaneConnection(asyncio.Protocol):
 
     def _write(self) -> None:
         self._is_write_due = False
-        transport = self._transport
-        if transport is None:
+        transport, outlet = self._transport, self._outlet
+        if transport is None or outlet is None:
             return
         out = self.http2.take_output()
         if out:
-            transport.write(out)
+            outlet.write(out)
         if self.http2.ended:
             transport.close()
         elif self._is_draining and not self.http2.active_streams and self._finished_s is None:
@@ -333,23 +436,25 @@ _ON_EVENT: dict[type[Event], _OnEvent] = {
 
 def _refusal(head: CallHead, procedure: Procedure | None) -> bytes | None:
     """The block that ends a call which cannot even begin, or None."""
-    if head.refusal:
-        fields = ((b"allow", b"POST"),) if head.refusal == 405 else ()
-        return encode_fields(fields, status=head.refusal)
-    error = _head_error(head, procedure)
-    if error is None:
+    if procedure is not None and not (head.refusal or head.oversize_bytes or head.bad_timeout):
         return None
-    failure = Failure.of(error)
+    unknown = head.path[:128] if procedure is None else ""
+    return _refusal_block(head.refusal, head.oversize_bytes, unknown, head.bad_timeout)
+
+
+@lru_cache(maxsize=256)
+def _refusal_block(status: int, oversize_bytes: int, unknown_path: str, bad_timeout: str) -> bytes:
+    """Remembered: whoever provokes refusals provokes the same one, and it must cost less than an answer."""
+    if status:
+        fields = ((b"allow", b"POST"),) if status == 405 else ()
+        return encode_fields(fields, status=status)
+    failure = Failure.of(_head_error(oversize_bytes, unknown_path, bad_timeout))
     return trailers_only(failure.code, failure.text, failure_fields(failure))
 
 
-def _head_error(head: CallHead, procedure: Procedure | None) -> RapideError | None:
-    if head.oversize_bytes:
-        return TooLarge(f"the call's metadata has {head.oversize_bytes} bytes; at most {MAX_HEAD_BYTES} are taken")
-    if procedure is None:
-        return Unimplemented(f"method {head.path[:128]!r} is not offered here")
-    if head.bad_timeout:
-        return InvalidRequest(
-            f"grpc-timeout {head.bad_timeout!r} is malformed; expected up to 8 digits and one of HMSmun"
-        )
-    return None
+def _head_error(oversize_bytes: int, unknown_path: str, bad_timeout: str) -> RapideError:
+    if oversize_bytes:
+        return TooLarge(f"the call's metadata has {oversize_bytes} bytes; at most {MAX_HEAD_BYTES} are taken")
+    if unknown_path:
+        return Unimplemented(f"method {unknown_path!r} is not offered here")
+    return InvalidRequest(f"grpc-timeout {bad_timeout!r} is malformed; expected up to 8 digits and one of HMSmun")

@@ -19,6 +19,7 @@ from rapide.server.protocols.grpc_lane.line import LaneConnection
 from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_methods import PROCEDURES
 from rapide.server.protocols.http2.limits import Http2Limits
+from rapide.server.protocols.turns import Turns
 from rapide.server.service import InferenceService
 from rapide.server.settings import Settings
 from rapide.server.sockets import listen
@@ -55,6 +56,7 @@ class LaneServer:
         self._meter = meter or Uncounted()
         self._unpacker = ThreadPoolExecutor(1, "unpacker")
         """One thread, which starts when there is something to do: many bombs at once take one core, not all."""
+        self._turns = Turns()
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -73,6 +75,7 @@ class LaneServer:
             self._hot_procedure,
             self._meter,
             self._unpacker,
+            self._turns,
         )
 
     async def start(self, host: str, port: int, *, tls: Tls | None = None) -> int:

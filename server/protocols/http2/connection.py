@@ -4,7 +4,8 @@ Theory
 ------
 ``receive`` cuts the bytes into frames and dispatches each through a table; *which* table is the connection's
 state: the first frame must be SETTINGS, a header block in pieces admits only CONTINUATION, an ended connection
-admits nothing. Frames never wait: what is incomplete stays in ``_rest`` until more bytes come.
+admits nothing. What is incomplete stays in ``_rest`` until more bytes come. Whole frames wait there only where the
+caller wants few at a time (``is_behind``): one read may bring thousands, and others wait for the caller meanwhile.
 
 Sending goes straight into ``_out`` while windows allow, else into the stream's queue, which WINDOW_UPDATE and
 SETTINGS drain in turn over the streams. ``take_output`` hands everything over at once, so that one read of the
@@ -56,6 +57,9 @@ _MAX_SETTINGS = 32
 """Entries of one SETTINGS frame: a handful are defined, and each may cost a walk over all streams."""
 _STREAMS_PER_IDLE_FRAME = 4
 """Waiting streams that a changed window makes us look at for the price of one frame without a request."""
+_BYTES_PER_FRAME_BITS = 8
+"""256 octets of a header block or of DATA cost about as much as a small frame: they may be many messages."""
+ALL_FRAMES = 1 << 30
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
 
 _Handler = Callable[[int, int, bytes, int, int, list[Event]], None]
@@ -79,6 +83,10 @@ class Http2Connection(Generic[Head]):
         self._decoder = HeaderDecoder(known_heads, interpret, limits.max_header_block_bytes)
         # per connection, receiving
         self._rest = b""
+        self._rest_from = 0
+        self._frames_left = 0
+        self.is_behind = False
+        """Whether frames that have come still wait to be looked at."""
         self._preface_seen = False
         self._now_s = 0.0
         self._recv_window_bytes = limits.connection_window_bytes
@@ -162,15 +170,23 @@ class Http2Connection(Generic[Head]):
         """Whether the peer has sent its preface and SETTINGS."""
         return self._handlers is not self._first_table
 
-    def receive(self, data: bytes, now_s: float) -> list[Event]:
-        """What the peer's next bytes mean. Never raises: a fault becomes GOAWAY and ConnectionEnded."""
+    def receive(self, data: bytes, now_s: float, most_frames: int = ALL_FRAMES) -> list[Event]:
+        """What the peer's next bytes mean. Never raises: a fault becomes GOAWAY and ConnectionEnded.
+
+        About ``most_frames`` are looked at; ``is_behind`` says whether there may be more, which no bytes (``b""``)
+        bring about.
+        """
         events: list[Event] = []
         if self.ended:
             return events
         self._now_s = now_s
-        if self._rest:
-            data = self._rest + data
+        self._frames_left = most_frames
         position = 0
+        if self._rest:
+            if data:
+                data = self._rest[self._rest_from :] + data
+            else:
+                data, position = self._rest, self._rest_from
         try:
             if not self._preface_seen:
                 position = self._read_preface(data)
@@ -179,9 +195,25 @@ class Http2Connection(Generic[Head]):
         except ConnectionFault as fault:
             self.end(fault.code, fault.message, events)
             return events
-        self._rest = data[position:] if position < len(data) else b""
+        self._keep(data, position)
         self._control_bytes = 0
         return events
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has come and is not looked at yet."""
+        return len(self._rest) - self._rest_from
+
+    def _keep(self, data: bytes, position: int) -> None:
+        """Keeps ``data`` from ``position`` on. Frames that wait stay where they are: a copy for each few of them
+        would be most of the work; a piece of one frame must not keep the read alive that it came with."""
+        self._rest_from = 0
+        self.is_behind = self._frames_left <= 0 and position < len(data)
+        if self.is_behind:
+            self._rest = data
+            self._rest_from = position
+        else:
+            self._rest = data[position:] if position < len(data) else b""
 
     def _read_preface(self, data: bytes) -> int:
         if data[: len(frames.PREFACE)] == frames.PREFACE:
@@ -194,7 +226,7 @@ class Http2Connection(Generic[Head]):
     def _read_frames(self, data: bytes, position: int, events: list[Event]) -> int:
         size = len(data)
         max_frame_bytes = self._limits.max_frame_bytes
-        while size - position >= frames.HEADER_BYTES:
+        while size - position >= frames.HEADER_BYTES and self._frames_left > 0:
             high, low, kind, flags, stream_id = _unpack_header(data, position)
             length = high << 8 | low
             if length > max_frame_bytes:
@@ -205,6 +237,7 @@ class Http2Connection(Generic[Head]):
             end = start + length
             if end > size:
                 break
+            self._frames_left -= 1
             position = end
             stream_id &= _STREAM_ID
             if kind < _KNOWN_FRAMES:
@@ -246,6 +279,7 @@ class Http2Connection(Generic[Head]):
 
     def _on_block(self, stream_id: int, block: bytes, ended: bool, events: list[Event]) -> None:
         """A whole header block: a new request, the trailers of one, or a late one of a stream that we left."""
+        self._frames_left -= len(block) >> _BYTES_PER_FRAME_BITS
         if stream_id <= self._last_stream_id:
             self._on_later_block(stream_id, block, ended, events)
             return
@@ -299,6 +333,7 @@ class Http2Connection(Generic[Head]):
 
     def _on_data(self, flags: int, stream_id: int, data: bytes, start: int, end: int, events: list[Event]) -> None:
         length = end - start  # padding counts (6.9.1)
+        self._frames_left -= length >> _BYTES_PER_FRAME_BITS
         self._recv_window_bytes -= length
         if self._recv_window_bytes < self._half_connection_window:
             self._credit_connection()
@@ -568,6 +603,9 @@ class Http2Connection(Generic[Head]):
         for stream in gone:
             self._forget(stream)
         self.ended = True
+        self.is_behind = False
+        self._rest = b""
+        self._rest_from = 0
         self._out.clear()
         return gone
 

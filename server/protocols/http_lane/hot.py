@@ -8,6 +8,7 @@ general way answers that, and the patterns are learnt from what it has answered.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ import numpy as np
 from rapide.server.catalogue import LoadedVersion
 from rapide.server.codecs import oip_json
 from rapide.server.codecs.binary_part import HEADER_LENGTH, parse_header_length
-from rapide.server.codecs.json_template import JsonAnswerTemplate, Template, learn
+from rapide.server.codecs.json_template import BinaryTemplate, JsonAnswerTemplate, Template, learn
 from rapide.server.context import CallContext
 from rapide.server.errors import QueueFull, RapideError
 from rapide.server.merging import Inputs, PackedRows, packs
@@ -61,7 +62,8 @@ class _Plan:
         specs = [(index, signature.outputs[index]) for index in indexes]
         self.version = version
         self._finite = [index for index, spec in enumerate(signature.inputs) if spec.finite]
-        self._packs = template.is_packed and not self._finite and packs(signature)
+        may_be_nan = isinstance(template, BinaryTemplate)  # JSON has none
+        self._packs = template.is_packed and packs(signature) and not (self._finite and may_be_nan)
         texts = [(index, spec) for index, spec in specs if not reply.is_binary(spec.name)]
         self._json = JsonOutputs([spec for _, spec in texts], [index for index, _ in texts])
         raw = [(index, spec) for index, spec in specs if reply.is_binary(spec.name)]
@@ -78,7 +80,8 @@ class _Plan:
         """What the engine is given; None where ``body`` is not of the pattern, or something is wrong with it."""
         if self._packs:
             raw = template.raw(body)
-            return None if raw is None else PackedRows(raw, template.rows)
+            if raw is not None:
+                return PackedRows(raw, template.rows)
         arrays = template.arrays(body)
         if arrays is None or any(np.isnan(arrays[index]).any() for index in self._finite):
             return None
@@ -208,8 +211,9 @@ class HttpHotWay:
             del known.patterns[MAX_PATTERNS:]
 
     def finished(self, version: LoadedVersion, context: CallContext, code: str) -> None:
-        version.recorder.in_flight(-1)
-        self._service.finished(context, code)
+        recorder = version.recorder
+        recorder.in_flight(-1)
+        recorder.finished(context, code, time.monotonic() - context.received_s, context.rows)
 
     def _submit(
         self, connection: HttpConnection, exchange: Exchange, context: CallContext, pattern: _Pattern, body: bytes

@@ -31,6 +31,7 @@ from rapide.server.protocols.http_lane.known_heads import KnownHeads, head_of
 from rapide.server.protocols.http_lane.options import HttpLaneOptions
 from rapide.server.protocols.http_lane.refusals import STATUS, HeadersTooLarge, TooSlow, UrlTooLong
 from rapide.server.protocols.http_lane.wire import CONTINUE, ReplyWriter
+from rapide.server.protocols.outlet import Outlet
 from rapide.server.telemetry.connections import Connections, Uncounted
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class HttpConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
+        self._outlet: Outlet | None = None
         self._peer: Any = None
         self._local: Any = None
         self._scheme = "http"
@@ -81,6 +83,7 @@ class HttpConnection(asyncio.Protocol):
         self._finished_s: float | None = None
         self._unheard_bytes = 0
         self._is_draining = False
+        self._is_receiving = False
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
         # the requests: one being read, the others waiting for their answers
@@ -93,6 +96,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self._transport)
         self._peer = _address(transport.get_extra_info("peername"))
         self._local = _address(transport.get_extra_info("sockname"))
         self._scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
@@ -103,9 +107,11 @@ class HttpConnection(asyncio.Protocol):
         if self._is_closing or self._is_deaf:
             self._ignore(len(data))
             return
+        self._is_receiving = True
         taken = self._take_known(data) if self._reading is None else 0
         if taken < len(data):
             self._read(data[taken:] if taken else data)
+        self._is_receiving = False
         if self._is_write_due:
             self._write()
         if len(self._line) >= self.lane.options.max_pipelined:
@@ -198,7 +204,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self.lane.connections.discard(self)
         self.lane.meter.closed()
-        self._transport = None
+        self._transport = self._outlet = None
         self._is_closing = True
         self._give_up()
 
@@ -317,11 +323,14 @@ class HttpConnection(asyncio.Protocol):
         """Fills the exchange's place in the line."""
         exchange.answer = data
         exchange.cancel = None
-        self._write_soon()
+        if len(self._line) == 1 and not self._is_receiving:
+            self._write()  # there is no other that could leave with it
+        else:
+            self._write_soon()
 
     def reply(self, exchange: Exchange, reply: HttpReply, context: CallContext) -> None:
         """As ``answer``, from a reply of the door."""
-        if any(name == "connection" for name, _ in reply.headers):
+        if reply.headers and any(name == "connection" for name, _ in reply.headers):
             reply.headers = tuple(field for field in reply.headers if field[0] != "connection")
             exchange.closes = True
         lane = self.lane
@@ -330,12 +339,13 @@ class HttpConnection(asyncio.Protocol):
     def _write_soon(self) -> None:
         if not self._is_write_due:
             self._is_write_due = True
-            self._loop.call_soon(self._write)
+            if not self._is_receiving:  # that ends with a write
+                self._loop.call_soon(self._write)
 
     def _write(self) -> None:
         self._is_write_due = False
-        transport, line = self._transport, self._line
-        if transport is None or self._is_closing:
+        transport, outlet, line = self._transport, self._outlet, self._line
+        if transport is None or outlet is None or self._is_closing:
             return
         parts: list[bytes] = []
         while line and line[0].answer is not None:
@@ -348,7 +358,7 @@ class HttpConnection(asyncio.Protocol):
             line[0].wants_continue = False
             parts.append(CONTINUE)
         if parts:
-            transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
+            outlet.write(b"".join(parts) if len(parts) > 1 else parts[0])
         if self._is_closing:
             self._finish(transport)
         elif not line:

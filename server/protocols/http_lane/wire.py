@@ -20,33 +20,34 @@ _STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
 class ReplyWriter:
     """Turns replies into bytes; remembers what does not change from one to the next."""
 
-    __slots__ = ("_date", "_date_s", "_who")
+    __slots__ = ("_date", "_date_s", "_heads")
 
     def __init__(self) -> None:
-        self._who: dict[AnsweredBy, bytes] = {}
+        self._heads: dict[tuple[int, str, AnsweredBy | None], bytes] = {}
         self._date = b""
         self._date_s = -1
 
     def reply(self, reply: HttpReply, context: CallContext, now_s: float, *, closes: bool) -> bytes:
-        """One whole response. ``now_s``: wall-clock time."""
-        body = reply.body
-        more = b"".join([b"%s: %s\r\n" % (name.encode(), _value(value)) for name, value in reply.headers])
+        """One whole response. ``now_s``: wall-clock time. The door saw to it that the id is fit for a header."""
+        if int(now_s) != self._date_s:
+            self._turn_to(now_s)
+        kind = (reply.status, reply.media_type, context.answered_by)
+        head = self._heads.get(kind)
+        if head is None:
+            head = self._heads[kind] = self._head(reply, context.answered_by)
+        more = b""
+        if reply.headers:
+            more = b"".join([b"%s: %s\r\n" % (name.encode(), _value(value)) for name, value in reply.headers])
         return b"".join(
             (
-                status_line(reply.status),
-                b"content-type: ",
-                reply.media_type.encode(),
+                head,
+                context.request_id.encode("latin-1"),
                 b"\r\ncontent-length: ",
-                b"%d" % len(body),
-                b"\r\n",
-                self.date(now_s),
-                self._answered_by(context.answered_by) if context.answered_by is not None else b"",
-                REQUEST_ID_NAME,
-                _value(context.request_id),
+                b"%d" % len(reply.body),
                 b"\r\n",
                 more,
                 CLOSE if closes else b"\r\n",
-                body,
+                reply.body,
             )
         )
 
@@ -60,18 +61,29 @@ class ReplyWriter:
     def date(self, now_s: float) -> bytes:
         """The Date header (RFC 9110, 6.6.1), made once a second."""
         if int(now_s) != self._date_s:
-            self._date_s = int(now_s)
-            self._date = b"date: " + email.utils.formatdate(now_s, usegmt=True).encode() + b"\r\n"
+            self._turn_to(now_s)
         return self._date
 
-    def _answered_by(self, who: AnsweredBy) -> bytes:
-        known = self._who.get(who)
-        if known is None:
-            if len(self._who) > 1024:
-                self._who.clear()
-            known = b"".join([b"%s: %s\r\n" % (name.encode(), _value(value)) for name, value in who.headers])
-            self._who[who] = known
-        return known
+    def _turn_to(self, now_s: float) -> None:
+        """A second begins: no head is remembered for longer."""
+        self._heads.clear()
+        self._date_s = int(now_s)
+        self._date = b"date: " + email.utils.formatdate(now_s, usegmt=True).encode() + b"\r\n"
+
+    def _head(self, reply: HttpReply, who: AnsweredBy | None) -> bytes:
+        """What replies of one kind begin with, up to the request's id."""
+        answered_by = who.headers if who is not None else ()
+        return b"".join(
+            (
+                status_line(reply.status),
+                b"content-type: ",
+                reply.media_type.encode(),
+                b"\r\n",
+                self._date,
+                *[b"%s: %s\r\n" % (name.encode(), _value(value)) for name, value in answered_by],
+                REQUEST_ID_NAME,
+            )
+        )
 
 
 CLOSE = b"connection: close\r\n\r\n"

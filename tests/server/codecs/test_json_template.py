@@ -96,10 +96,52 @@ def test_hot_and_general_way_read_the_same(given_: tuple[dict[str, Any], list[An
         entry["data"] = data
     later = json.dumps(document, separators=separators).encode()
     got = template.arrays(later)
+    raw = template.raw(later)
+    if raw is not None:
+        assert got is not None
+        assert raw == [array.tobytes() for array in got]
     if got is not None:
         assert_same(got, generally(later))
     elif all(isinstance(data, list) and data for data in others):
         assert generally(later) is None or "null" in later.decode() or "Infinity" in later.decode()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [
+        ("FP32", [True, 1.5]),
+        ("FP32", [None, 1.5]),
+        ("FP32", ["1", 1.5]),
+        ("FP32", [3.5e38, 1.5]),
+        ("FP32", [10**400, 1]),
+        ("FP32", [[1.5], 1.5]),
+        ("FP64", [False, 1.5]),
+        ("INT64", [True, 1]),
+        ("INT64", [1.0, 1]),
+        ("INT8", [128, 1]),
+        ("UINT8", [-1, 1]),
+        ("UINT64", [1 << 64, 1]),
+    ],
+)
+def test_only_plain_numbers_that_fit_are_packed(datatype: str, data: list[Any]) -> None:
+    def body(data: list[Any]) -> bytes:
+        return json.dumps({"inputs": [{"name": "x", "shape": [2], "datatype": datatype, "data": data}]}).encode()
+
+    template = template_of(body([1, 2]))
+    assert template is not None
+    assert template.raw(body([3, 4])) == [array.tobytes() for array in generally(body([3, 4])) or []]
+    assert template.raw(body(data)) is None
+
+
+@pytest.mark.parametrize("value", [3.4028235677973366e38, 3.40282356e38, 1e-46, 1.1754943e-38, 16777217, 0.1])
+def test_packed_numbers_are_rounded_as_in_the_general_way(value: float) -> None:
+    def body(data: list[Any]) -> bytes:
+        return json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": data}]}).encode()
+
+    template = template_of(body([1]))
+    assert template is not None
+    arrays = generally(body([value]))
+    assert template.raw(body([value])) == (None if arrays is None else [array.tobytes() for array in arrays])
 
 
 @given(st.data(), st.lists(st.sampled_from(FIXED), min_size=1, max_size=3), st.integers(0, 3), st.booleans())

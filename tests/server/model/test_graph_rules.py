@@ -20,7 +20,7 @@ from rapide.server.model.graph_rules import check_graph, places_outside, read_ou
 from tests import models
 from tests.hostile_models import ATTACKS, IN_THE_RUNTIME, Attack
 
-MOST_S = 3.0
+MOST_S = 10.0
 MOST_BYTES = 64 << 20
 """Of Python's own objects, for a file of at most 10 MB."""
 

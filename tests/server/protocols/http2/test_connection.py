@@ -406,17 +406,54 @@ CONNECTION_FAULTS = [
 @pytest.mark.parametrize(
     ("data", "code"), [row[1:] for row in CONNECTION_FAULTS], ids=[r[0] for r in CONNECTION_FAULTS]
 )
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "byte by byte"])
-def test_connection_faults(data: bytes, code: ErrorCode, whole: bool) -> None:
+@pytest.mark.parametrize("how", ["whole", "byte by byte", "frame by frame"])
+def test_connection_faults(data: bytes, code: ErrorCode, how: str) -> None:
     connection = server()
     events: list[Event] = []
-    for piece in [data] if whole else [data[i : i + 1] for i in range(len(data))]:
-        events += connection.receive(piece, 0.0)
+    for piece in [data[i : i + 1] for i in range(len(data))] if how == "byte by byte" else [data]:
+        events += connection.receive(piece, 0.0, 1 if how == "frame by frame" else 1000)
+    while connection.is_behind:
+        events += connection.receive(b"", 0.0, 1)
     assert [event.code for event in of(ConnectionEnded, events)] == [code]
     out = connection.take_output()
     last = out[out.rindex(b"\x07\x00\x00\x00\x00\x00") - 3 :]
     assert int.from_bytes(last[13:17], "big") == code, "GOAWAY carries the code and is the last frame"
     assert connection.receive(OPENING, 0.0) == []
+
+
+def test_frames_wait_until_they_are_asked_for() -> None:
+    connection = server()
+    data = OPENING + opened(1, 5) + opened(3, 5) + opened(5)
+    events = connection.receive(data + frames.frame(frames.DATA, 1, 5, b"late")[:-1], 0.0, 2)
+    assert [event.stream.id for event in of(RequestOpened, events)] == [1]
+    assert connection.is_behind
+    assert connection.waiting_bytes == 2 * len(opened(3, 5)) + frames.HEADER_BYTES + 3
+    assert connection.receive(b"e", 0.0, 0) == [], "kept, not looked at"
+    events = connection.receive(b"", 0.0, 2)
+    assert [event.stream.id for event in of(RequestOpened, events)] == [3, 5]
+    assert connection.is_behind
+    (arrived,) = of(DataArrived, connection.receive(b"", 0.0, 2))
+    assert arrived.buffer[arrived.start : arrived.end] == b"late"
+    assert arrived.ended
+    assert not connection.is_behind
+    assert connection.waiting_bytes == 0
+
+
+def test_large_frames_count_for_many() -> None:
+    connection = server()
+    large = frames.frame(frames.DATA, 0, 1, b"x" * 16_000)
+    connection.receive(OPENING + opened(1) + large * 10, 0.0, 100)
+    assert 7 * len(large) <= connection.waiting_bytes <= 9 * len(large)
+
+
+def test_an_end_lets_go_of_what_waits() -> None:
+    connection = server()
+    connection.receive(OPENING + opened(1) * 1000, 0.0, 2)
+    assert connection.waiting_bytes > 10_000
+    connection.end(ErrorCode.NO_ERROR, "enough")
+    assert not connection.is_behind
+    assert connection.waiting_bytes == 0
+    assert connection.receive(b"", 0.0) == []
 
 
 @pytest.mark.parametrize("block", [b"\xff" * 16_000, b"\x00\xff" * 8000, b"\x3f" + b"\xff" * 9], ids=range(3))

@@ -331,13 +331,16 @@ TAKEN = [
 
 
 @pytest.mark.parametrize("taken", TAKEN, ids=lambda taken: f"{taken.section}: {taken.what}")
-@pytest.mark.parametrize("cut", [1, 1 << 20], ids=["octet by octet", "whole"])
-def test_what_must_be_taken(taken: Taken, cut: int) -> None:
+@pytest.mark.parametrize(
+    ("cut", "most"), [(1, 1000), (1 << 20, 1000), (1 << 20, 1)], ids=["octet by octet", "whole", "frame by frame"]
+)
+def test_what_must_be_taken(taken: Taken, cut: int, most: int) -> None:
     connection = opened()
     sent = taken.sent + frames.ping(b"conforms")
-    events = [
-        event for start in range(0, len(sent), cut) for event in connection.receive(sent[start : start + cut], 0.0)
-    ]
+    pieces = [sent[start : start + cut] for start in range(0, len(sent), cut)]
+    events = [event for piece in pieces for event in connection.receive(piece, 0.0, most)]
+    while connection.is_behind:
+        events += connection.receive(b"", 0.0, 1)
     assert not connection.ended
     assert not [event for event in of(ConnectionEnded, events) if event.code]
     arrived = of(DataArrived, events)

@@ -1,0 +1,43 @@
+"""Small pieces of graphs that our own converters write, in skl2onnx's terms: a scope gives names, a container
+takes nodes and constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+
+def columns_of(scope: Any, operator: Any, container: Any) -> list[tuple[str, Any]]:
+    """The inputs taken apart into columns, [N, 1] each, with their types."""
+    columns = []
+    for variable in operator.inputs:
+        width = variable.type.shape[1]
+        for position in range(width):
+            name = variable.full_name
+            if width > 1:
+                index = scope.get_unique_variable_name("column")
+                container.add_initializer(index, TensorProto.INT64, [1], [position])
+                name = scope.get_unique_variable_name("picked")
+                add_node(scope, container, "Gather", [variable.full_name, index], name, axis=1)
+            columns.append((name, variable.type))
+    return columns
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def add_constant(scope: Any, container: Any, onnx_type: int, shape: list[int], values: list[Any]) -> str:
+    """Returns its name."""
+    unique: str = scope.get_unique_variable_name("constant")
+    container.add_initializer(unique, onnx_type, shape, values)
+    return unique
+
+
+def add_node(scope: Any, container: Any, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+    """Returns the name of its only output, ``output`` or a new one."""
+    output = output or scope.get_unique_variable_name(kind.lower())
+    container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **attributes)
+    return output
