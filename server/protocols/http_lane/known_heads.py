@@ -2,7 +2,8 @@
 
 Theory. Between two messages the parser has no memory that changes what the next bytes mean, so equal heads mean
 equal requests. A head is learnt from a plain POST whose length it gives; then one look-up replaces the parser's
-many calls. What is unique in a head (an id, a user, a trace) would only push the others out, and is not learnt.
+many calls. It begins with its method: before that empty lines may stand, and two of them end like a head. What is
+unique in a head (an id, a user, a trace) would only push the others out, and is not learnt.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 from rapide.server.protocols.callers import REQUEST_ID, TRACEPARENT, USER_KEY
 from rapide.server.protocols.http_lane.exchange import Exchange
 
+_BEGINNING: Final = b"POST "
 _END: Final = b"\r\n\r\n"
 MAX_HEADS: Final = 4096
 MAX_HEAD_BYTES: Final = 1024
@@ -77,7 +79,7 @@ class KnownHeads:
 
     def learn(self, head: bytes, exchange: Exchange) -> None:
         """``head`` was read as ``exchange``, which is complete."""
-        if not _is_plain(exchange):
+        if not head.startswith(_BEGINNING) or not _is_plain(exchange):
             return
         if len(self._heads) >= MAX_HEADS:
             self._heads.clear()

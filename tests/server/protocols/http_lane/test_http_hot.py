@@ -237,6 +237,20 @@ async def test_pipelined_and_divided_requests_meet_the_same_answers(doors: Doors
     writer.close()
 
 
+async def test_empty_lines_before_a_request_are_not_taken_for_its_head(doors: Doors) -> None:
+    """They are allowed there (RFC 9112, 2.2), and two look like the end of a head."""
+    address = doors.http.removeprefix("http://").split(":")
+    for method in (b"POST", b"POST", b"GET"):
+        asked = plain(body(1, 4)) if method == b"POST" else b"GET /v2/health/live HTTP/1.1\r\nhost: here\r\n\r\n"
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\r\n\r\n" + asked)
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        assert (b"rapide-model" in head.lower()) is (method == b"POST")
+        writer.close()
+
+
 async def test_a_queue_that_is_full_refuses_as_the_general_way_does(tmp_path: Path) -> None:
     publish_version(tmp_path / "models", "linear", models.linear())
     content = body(3, 4)
