@@ -35,5 +35,6 @@ class Outlet:
                 sent_bytes = 0
             if sent_bytes == len(data):
                 return
-            data = data[sent_bytes:]
-        transport.write(data)
+            transport.write(memoryview(data)[sent_bytes:])  # no copy: it may be many megabytes
+        else:
+            transport.write(data)
