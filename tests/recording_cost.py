@@ -96,7 +96,7 @@ def _finished(self: Any, context: Any, code: str, duration_s: float, rows: int) 
         kind = self._new_kind(names)
     number = self._finished_n
     place = (number & recorder._RING_MASK) * recorder._FINISHED_BYTES
-    self._pack_finished(self._finished, place, duration_s, 0.0, math.inf, context.payload_bytes, kind, rows)
+    self._pack_finished(self._finished, place, duration_s, 0.0, float("inf"), context.payload_bytes, kind, rows)
     self._finished_n = number = number + 1
     self._cursors[FINISHED] = number
     if number == self._fold_at[FINISHED]:
