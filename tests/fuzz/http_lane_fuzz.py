@@ -109,6 +109,7 @@ class Run:
         self.loop.settle(20)
         waiting = [exchange for exchange in self.line._line if exchange.is_complete]
         assert self.wire.is_over or not waiting, "a whole request without an answer"
+        assert self.wire.is_over or not self.line._waiting, "something that nobody will look at"
         answers = list(answers_in(bytes(self.wire.written)))
         assert all(not answer.closes for answer in answers[:-1])
         assert not answers or not answers[-1].closes or self.wire.is_over

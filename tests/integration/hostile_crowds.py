@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import selectors
 import socket
@@ -12,7 +13,19 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from rapide.server.protocols.http2 import frames
-from tests.integration.hostile_peers import BLOCK, LAST, OPENING, STREAM_BLOCK, Address, block, opened, request
+from tests.integration.hostile_peers import (
+    BLOCK,
+    GET,
+    LAST,
+    OPENING,
+    POST,
+    STREAM_BLOCK,
+    Address,
+    block,
+    opened,
+    request,
+)
+from tests.integration.server_process import infer_json
 
 CONNECTIONS = 500
 
@@ -63,6 +76,9 @@ def _new_names(stream_id: int) -> bytes:
 _NOT_POST = b"\x82\x86\x84"
 """``GET http /``, in three octets."""
 _UNKNOWN = block(b"/none/Such")
+_BAD_BODY = json.dumps(infer_json(1, 3)).encode()
+"""The model takes 4 columns."""
+_BAD_POST = b"%bContent-Length: %d\r\n\r\n%b" % (POST, len(_BAD_BODY), _BAD_BODY)
 _NO_MESSAGE = struct.pack(">BI", 0, 3) + b"abc"
 _REFLECTION = block(b"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
 _BURST = 3900
@@ -80,6 +96,8 @@ CROWDS = (
     Crowd("reflection on nothing", "grpc", _stream(_REFLECTION)),
     Crowd("PING", "grpc", lambda: OPENING + frames.ping(b"floodies") * _BURST),
     Crowd("SETTINGS", "grpc", lambda: OPENING + frames.settings({4: 65_535}) * _BURST),
+    Crowd("requests that are none", "http", lambda: _BAD_POST * 3000),
+    Crowd("other routes", "http", lambda: GET * 20_000),
     Crowd("empty DATA", "grpc", lambda: OPENING + opened(1) + frames.frame(frames.DATA, 0, 1) * _BURST),
 )
 

@@ -3,7 +3,9 @@
 Theory. The parser (httptools) may find several requests in one read. Each becomes an Exchange at the end of
 ``_line``; inference is submitted at once, so that pipelined requests run as one batch, and everything else becomes
 a task of the ASGI application. Whenever the first exchange of the line has its answer, it and all answered ones
-behind it leave in one write.
+behind it leave in one write. A read may bring thousands of requests: they are taken piece by piece, as many as may
+be in work at a time and fit into a share of time; the rest waits, and the socket with it, until answers have left
+and the connection's turn has come (turns.py).
 
 Invariants. An exchange is answered once: its slot is filled once, and nothing is written for one that comes later
 while an earlier one waits. After an answer that closes, nothing is parsed or written any more. Once a request
@@ -32,15 +34,36 @@ from rapide.server.protocols.http_lane.options import HttpLaneOptions
 from rapide.server.protocols.http_lane.refusals import STATUS, HeadersTooLarge, TooSlow, UrlTooLong
 from rapide.server.protocols.http_lane.wire import CONTINUE, ReplyWriter
 from rapide.server.protocols.outlet import Outlet
+from rapide.server.protocols.turns import SHARE_S, Place, Turns
 from rapide.server.telemetry.connections import Connections, Uncounted
 
 _log = logging.getLogger(__name__)
+_PIECE_BYTES, _BUSY_PIECE_BYTES = 2048, 512
+"""What is looked at between two looks at the clock, bodies of known length aside: some dozens of the smallest
+requests; fewer where others stand in line."""
+_SMALL_BYTES = 1024
+"""A read that cannot take long, so that nobody looks at the clock for it: nearly all of them."""
+_LARGE_BYTES = 16_384
+"""A read of which not even a part is looked at while others stand in line."""
+_APP_S = 5e-4
+"""What the application takes for a request, roughly: it runs later, and cannot be seen here."""
 
 
 class Lane:
     """What all connections of one lane share. ``fast`` answers an exchange itself, or says that it will not."""
 
-    __slots__ = ("app", "clock", "connections", "fast", "heads", "meter", "options", "wall_clock", "writer")
+    __slots__ = (
+        "app",
+        "clock",
+        "connections",
+        "fast",
+        "heads",
+        "meter",
+        "options",
+        "turns",
+        "wall_clock",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -59,6 +82,7 @@ class Lane:
         self.meter = meter or Uncounted()
         self.writer = ReplyWriter()
         self.heads = KnownHeads()
+        self.turns = Turns()
         self.connections: set[HttpConnection] = set()
 
 
@@ -86,6 +110,12 @@ class HttpConnection(asyncio.Protocol):
         self._is_receiving = False
         self._is_write_due = False
         self._tasks: set[asyncio.Task[None]] = set()
+        # its share of the loop's time
+        self._place = Place(lane.turns, self._take_turn, self._loop)
+        self._app_s = 0.0
+        """What the application will take for what began in this read."""
+        self._waiting = b""
+        """What was read and not yet looked at."""
         # the requests: one being read, the others waiting for their answers
         self._reading: Exchange | None = None
         self._head = b""
@@ -107,15 +137,94 @@ class HttpConnection(asyncio.Protocol):
         if self._is_closing or self._is_deaf:
             self._ignore(len(data))
             return
+        turns = self.lane.turns
+        if self._waiting or self._place.in_line:
+            self._waiting += data
+        elif len(data) > _LARGE_BYTES and turns.is_busy:
+            self._waiting = data
+            self._stand_in_line()
+        elif len(data) > _SMALL_BYTES or turns.is_busy:
+            now_s = self.lane.clock()
+            took_s = self._work(data, now_s)
+            if (took_s > SHARE_S or turns.is_busy) and self._place.owe(took_s, now_s):
+                self._stand_in_line()
+        else:
+            self._app_s = 0.0
+            self._is_receiving = True
+            taken = self._take_piece(data, 0, _SMALL_BYTES)
+            if taken < len(data):
+                self._read(data[taken:])
+            self._is_receiving = False
+            if self._app_s > SHARE_S and self._place.owe(self._app_s, self.lane.clock()):
+                self._stand_in_line()
+            self._end_reading()
+
+    def _work(self, data: bytes, now_s: float) -> float:
+        """Looks at ``data`` for a share of time; the rest waits. Gives the seconds it took, and will take."""
+        lane, line = self.lane, self._line
+        most_bytes = _BUSY_PIECE_BYTES if lane.turns.is_busy else _PIECE_BYTES
+        self._app_s = took_s = 0.0
+        position = 0
         self._is_receiving = True
-        taken = self._take_known(data) if self._reading is None else 0
-        if taken < len(data):
-            self._read(data[taken:] if taken else data)
+        while position < len(data) and not (self._is_closing or self._is_deaf):
+            position = self._take_piece(data, position, most_bytes)
+            took_s = lane.clock() - now_s + self._app_s
+            if took_s > SHARE_S or len(line) >= lane.options.max_pipelined:
+                break
         self._is_receiving = False
+        self._waiting = data[position:]
+        self._end_reading()
+        return took_s
+
+    def _take_piece(self, data: bytes, position: int, most_bytes: int) -> int:
+        """Looks at ``data`` from ``position`` on. Gives where it ended, behind ``most_bytes`` or the body read."""
+        if self._reading is None:
+            taken = self._take_known(data, position, position + most_bytes)
+            if taken > position:
+                return taken
+        elif self._reading.is_headed:
+            declared = self._reading.headers.get("content-length", "")
+            if declared.isdigit():
+                most_bytes = max(most_bytes, int(declared) - self._reading.body_bytes)
+        stop = position + most_bytes
+        self._read(data[position:stop] if position or stop < len(data) else data)
+        return min(stop, len(data))
+
+    def _end_reading(self) -> None:
+        if self._is_closing or self._is_deaf:
+            self._waiting = b""  # nobody's
         if self._is_write_due:
             self._write()
         if len(self._line) >= self.lane.options.max_pipelined:
             self._pause()
+        elif self._waiting:
+            self._stand_in_line()
+
+    def _stand_in_line(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._place.in_line:
+            return
+        if self._place.join(len(self._waiting)):
+            transport.pause_reading()
+        else:
+            _log.warning("an HTTP connection was cut off: too much waits already")
+            transport.abort()
+
+    def _take_turn(self) -> float:
+        took_s = self._place.leave()
+        transport = self._transport
+        if transport is None or transport.is_closing() or not self._may_go_on():
+            return took_s
+        data, self._waiting = self._waiting, b""
+        if data:
+            try:
+                took_s += self._work(data, self.lane.clock())
+            except Exception:  # noqa: BLE001 - as the loop does with what a read raises
+                _log.exception("an HTTP connection was ended")
+                transport.abort()
+                return took_s
+        self._resume()
+        return took_s
 
     def _read(self, data: bytes) -> None:
         """What the parser makes of ``data``, and what becomes of a request that it cannot read."""
@@ -143,11 +252,12 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(InvalidRequest(f"this is no HTTP/1.1 request: {error}"))
 
-    def _take_known(self, data: bytes) -> int:
-        """Takes whole requests whose heads are known from the front of ``data``; gives how many bytes they had."""
+    def _take_known(self, data: bytes, position: int, stop: int) -> int:
+        """Takes whole requests whose heads are known and that begin in ``data[position:stop]``, while one follows
+        the other; gives where they end."""
         lane = self.lane
-        position = 0
-        while position < len(data) and not self._is_closing:
+        stop = min(stop, len(data))
+        while position < stop and not self._is_closing:
             head = head_of(data, position)
             known = lane.heads.get(head)
             start = position + len(head)
@@ -206,6 +316,7 @@ class HttpConnection(asyncio.Protocol):
         self.lane.meter.closed()
         self._transport = self._outlet = None
         self._is_closing = True
+        self._waiting = b""
         self._give_up()
 
     def _give_up(self) -> None:
@@ -227,14 +338,19 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
+    def _may_go_on(self) -> bool:
+        """Whether there is room for more requests, and for their answers."""
+        return self._blocked_since_s is None and len(self._line) < self.lane.options.max_pipelined
+
     def _resume(self) -> None:
-        if (
-            self._transport is not None
-            and not self._transport.is_closing()
-            and self._blocked_since_s is None
-            and len(self._line) < self.lane.options.max_pipelined
-        ):
-            self._transport.resume_reading()
+        """Goes on with what was read, else reads on; not while it stands in line anyway."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or not self._may_go_on():
+            return
+        if self._waiting:
+            self._stand_in_line()
+        elif not self._place.in_line:
+            transport.resume_reading()
 
     # -- the parser's side -------------------------------------------------------------------------------------
 
@@ -370,10 +486,11 @@ class HttpConnection(asyncio.Protocol):
     def _finish(self, transport: asyncio.Transport) -> None:
         """Ends the connection. A peer that may still be sending is let finish for a while, and not heard: closing
         on it would make TCP drop the answer that tells it why (RFC 9112, 9.6)."""
-        if not (self._is_deaf or self._line or self._reading is not None):
+        if not (self._is_deaf or self._line or self._waiting or self._reading is not None):
             transport.close()
             return
         self._reading = None
+        self._waiting = b""
         self._give_up()
         self._finished_s = self.lane.clock()
         if transport.can_write_eof():  # TLS cannot: there the answer says it
@@ -400,6 +517,7 @@ class HttpConnection(asyncio.Protocol):
     # -- the ASGI application ----------------------------------------------------------------------------------
 
     def _start_app(self, exchange: Exchange) -> None:
+        self._app_s += _APP_S
         call = AsgiCall(self.lane.app, exchange)
         exchange.cancel = call.gone
         task = self._loop.create_task(self._run_app(call, exchange))
@@ -429,7 +547,7 @@ class HttpConnection(asyncio.Protocol):
     def sweep(self, now_s: float) -> None:
         """Ends connections that are idle, too slow to ask, or too slow to read; called now and then."""
         options, transport = self.lane.options, self._transport
-        if transport is None:
+        if transport is None or self._waits_for_us:
             return
         if self._blocked_since_s is not None:
             if now_s - self._blocked_since_s > options.blocked_s:
@@ -447,13 +565,20 @@ class HttpConnection(asyncio.Protocol):
         elif not self._line and now_s - self._idle_since_s > options.keep_alive_s:
             transport.close()
 
+    @property
+    def _waits_for_us(self) -> bool:
+        """It has brought more than we have looked at; it is not to blame, unless it does not read."""
+        return self._blocked_since_s is None and (bool(self._waiting) or self._place.in_line)
+
     def drain(self) -> None:
         """Answers what was asked, then closes."""
         self._is_draining = True
         self._draining_since_s = self.lane.clock()
         if self._line:
             self._line[-1].closes = True  # so that its answer, if it is yet to be made, tells the peer
-        elif self._reading is None and self._finished_s is None and self._transport is not None:
+        elif self._transport is not None and not (
+            self._waiting or self._reading is not None or self._finished_s is not None
+        ):
             self._transport.close()
 
     def abort(self) -> None:

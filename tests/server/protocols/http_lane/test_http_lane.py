@@ -135,6 +135,35 @@ async def test_a_request_reaches_the_application() -> None:
     assert scope["client"][0] == "127.0.0.1"
 
 
+async def test_thousands_of_requests_in_a_read_take_turns_with_the_others() -> None:
+    async with served() as run:
+        many, one = await run.client(), await run.client()
+        many.send(b"".join(get(f"/{number}") for number in range(5000)))
+        while not run.app.asked:
+            await asyncio.sleep(0)
+        one.send(get("/one"))
+        await one.response()
+        assert len(run.app.asked) < 1000
+        for number in range(5000):
+            assert json.loads((await many.response())[2])["path"] == f"/{number}"
+
+
+async def test_what_is_yet_to_be_looked_at_when_the_server_stops_is_not_answered_and_holds_nobody_up() -> None:
+    async with served() as run:
+        client = await run.client()
+        client.send(get("/asked") * 5000)
+        while not run.app.asked:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            stopping = asyncio.create_task(run.server.stop(10.0))
+            answered = await client.reader.read()
+            client.writer.close()
+            await stopping
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert answered.count(b"connection: close\r\n") == 1
+    assert answered.endswith(b'"}')
+
+
 @pytest.mark.parametrize("cut", [1, 2, 7, 1000])
 async def test_requests_however_they_are_cut(cut: int) -> None:
     data = post(b"hello", path="/one") + get("/two") + post(b"x" * 3000, path="/three")
