@@ -273,7 +273,7 @@ class LaneConnection(asyncio.Protocol):
         if transport is None or outlet is None:
             return
         out = self.http2.take_output()
-        if out:
+        if out and self._finished_s is None:  # behind our end nothing can follow
             outlet.write(out)
         if self.http2.ended:
             transport.close()

@@ -322,6 +322,19 @@ class TestGoodbye:
                 while server.connections:
                     await asyncio.sleep(0)
 
+    async def test_what_can_no_longer_be_answered_is_heard_and_ends_nothing(self) -> None:
+        async with lane() as (address, _, server):
+            raw = await Raw.connect(address)
+            connection = await self.drained(raw, server)
+            heard = connection._heard_s
+            raw.writer.write(frames.ping(b"too late"))
+            async with asyncio.timeout(5):
+                while connection._heard_s == heard:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert connection in server.connections
+            raw.writer.close()
+
     async def test_a_peer_that_stays_is_left(self) -> None:
         async with lane(LaneOptions(goodbye_s=1.0)) as (address, _, server):
             raw = await Raw.connect(address)
