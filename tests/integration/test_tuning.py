@@ -122,6 +122,16 @@ def test_an_interrupted_tuning_goes_on_from_there(root: Path, profile: Path, tmp
     assert not [path for path in tmp_path.glob("*/*.json") if ".learnt." not in path.name]
 
 
+def test_a_tuning_keeps_to_its_time_and_chooses_all_the_same(root: Path, profile: Path, tmp_path: Path) -> None:
+    """What is under way when the time is over is finished: a curve, a server's start and its replay."""
+    arguments = ("--profile", str(profile), "--slo", "p99<50ms", "--tuning", str(tmp_path), "--within", "25")
+    begun_s = time.monotonic()
+    document = rapide("tune", str(root), "m", *arguments)
+    assert time.monotonic() - begun_s < 75
+    assert document["evidence"]["measured"]
+    assert document["evidence"]["reasons"]
+
+
 def test_a_plan_is_held_to_reality(root: Path, profile: Path, tmp_path: Path) -> None:
     """A real replica of one core, run as the plan says, bears its part within the SLO. Half of it, since other
     tests run beside this one; scripts/tuning asks for all of it, and for more than it bears."""

@@ -62,10 +62,13 @@ the last one when no candidate is left. The figures are those by which the choic
 a little by having been chosen.
 """
 _CAPS = """
-Caps on rows per run: {found}. Measured with rows that differ from run to run, the forest costs less per
-row the more there are; a cliff that shows with the same rows repeated is the processor remembering its way
-through the trees. On a curve that has a cliff the cap is found by itself (`tests/tuning/test_search.py`).
+Caps on rows per run: by the measured curves one pays somewhere for {found}, and the tuner proposed it by itself
+wherever the simulator found a use for it; {won}. On a curve with a cliff the cap is found and
+chosen (`tests/tuning/test_search.py`). With rows that differ from run to run the forest has no cliff on one thread:
+it costs less per row the more there are. One that shows with the same rows repeated is the processor remembering
+its way through the trees.
 """
+_NO_CAPS = "none of the models"
 
 
 def page(document: Mapping[str, Any]) -> str:
@@ -159,7 +162,11 @@ def _gains(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if kept:
         yield f"Tuning could not help, said so, and left the defaults: {', '.join(kept)}."
     capped = sorted({row["model"] for row in rows if row["caps"]})
-    yield _CAPS.format(found=f"found for {', '.join(capped)}" if capped else "none pays here for any of the three")
+    won = [f"{row['model']} {row['profile']}" for row in rows if "max_rows_per_run" in row["chosen"]]
+    yield _CAPS.format(
+        found=", ".join(capped) or _NO_CAPS,
+        won=f"it was chosen for {', '.join(won)}" if won else "here none won its replays",
+    )
 
 
 def _asked(row: Mapping[str, Any]) -> str:
