@@ -63,10 +63,10 @@ a little by having been chosen.
 """
 _CAPS = """
 Caps on rows per run: by the measured curves one pays somewhere for {found}, and the tuner proposed it by itself
-wherever the simulator found a use for it; {won}. On a curve with a cliff the cap is found and
-chosen (`tests/tuning/test_search.py`). With rows that differ from run to run the forest has no cliff on one thread:
-it costs less per row the more there are. One that shows with the same rows repeated is the processor remembering
-its way through the trees.
+wherever the simulator found a use for it; {won}. On a curve with a cliff the cap is found and chosen
+(`tests/tuning/test_search.py`). With rows that differ from run to run the forest has no cliff on one thread: it
+costs less per row the more there are. One that shows with the same rows repeated is the processor remembering its
+way through the trees.
 """
 _NO_CAPS = "none of the models"
 
