@@ -86,6 +86,7 @@ def explore(
 
 def _turned(base: Curve, rows: Sequence[int], measure: Measure, known: Curves, over: Over) -> Iterator[Curve]:
     """Curves around ``base`` that are better than it, also than a second measurement of it."""
+    is_new = any(knobs not in known.done and knobs not in known.failed for knobs in neighbours(base.knobs))
     tried = [
         known.done.get(knobs) if over() else _obtain(knobs, rows, measure, known, rivals=[base])
         for knobs in neighbours(base.knobs)
@@ -93,7 +94,7 @@ def _turned(base: Curve, rows: Sequence[int], measure: Measure, known: Curves, o
     if over():
         yield from (curve for curve in tried if curve is not None and _is_better(curve, base))
         return
-    if any(curve is not None and _is_better(curve, base) for curve in tried):
+    if is_new and any(curve is not None and _is_better(curve, base) for curve in tried):
         again = measure(base.knobs, rows, {})
         base = known.done[base.knobs] = base if isinstance(again, str) else base.merged(again)
     better = [curve for curve in tried if curve is not None and _is_better(curve, base)]
