@@ -27,7 +27,10 @@ ROUND_FOR = 32
 MAX_ROUNDS = 8
 """How often the loop goes round between two turns: once more for so many who stand in line, at most so often."""
 FREE_SHARE = 0.05
-"""Of the loop's time: whoever takes less, and no SHARE_S at once, never stands in line."""
+CREDIT_S = 2e-3
+"""Whoever takes less than FREE_SHARE of the loop's time, and no CREDIT_S at once, never stands in line. The credit
+is several shares: an ordinary call of somebody who asks now and then takes longer than one where caches are cold or
+the processor is somebody else's for a moment, and would stand behind hundreds for it."""
 CALL_S = 1e-4
 """What a call costs that becomes a task, beside its reading: roughly, but what it takes later cannot be seen."""
 MAX_WAITING_BYTES = 256 << 20
@@ -100,7 +103,7 @@ class Place:
         """Whether it has taken too much, at once or of late, and ought to stand in line."""
         self._owed_s = max(0.0, self._owed_s - (now_s - self._at_s) * FREE_SHARE) + took_s
         self._at_s = now_s
-        return self._owed_s > SHARE_S
+        return self._owed_s > CREDIT_S
 
     def join(self, waiting_bytes: int) -> bool:
         """Stands in line, if it does not yet; False where there is no room."""

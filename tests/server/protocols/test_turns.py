@@ -58,6 +58,11 @@ async def test_little_is_free() -> None:
     assert any(place.owe(0.002 * FREE_SHARE, now_s + 0.001 * number) for number in range(1000))
 
 
+async def test_who_asks_now_and_then_does_not_stand_in_line_for_a_slow_call() -> None:
+    place = Place(Turns(), float, asyncio.get_running_loop())
+    assert not any(place.owe(2 * SHARE_S, now_s=0.05 * number) for number in range(100))
+
+
 async def test_there_is_room_for_so_many_octets() -> None:
     line, log = Turns(), []
     first, second = (Asker(line, name, 1, 0.0, log) for name in "ab")
