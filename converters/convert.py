@@ -28,11 +28,11 @@ from rapide.converters.options import ConvertOptions
 from rapide.converters.publishing import Attempt, publish_attempt
 from rapide.converters.quality_bar import CONSTANT, NONE, check_bar, number_in
 from rapide.converters.quality_bar import refusal as quality_refusal
-from rapide.converters.room import work_folder
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.sources.table import Source
 from rapide.converters.subject import subject_of
 from rapide.converters.trial_gate import Trial
+from rapide.converters.work_folder import work_folder
 from rapide.server.errors import Conflict, InvalidRequest, NotFound, RapideError
 from rapide.server.repository.labels import LabelChanges, apply_changes, parse_changes
 from rapide.server.repository.layout import check_label_name, check_model_name, parse_version

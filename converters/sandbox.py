@@ -23,8 +23,8 @@ from typing import Any, Protocol, Self
 
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
-from rapide.converters.room import no_room
 from rapide.converters.watch import Watch
+from rapide.converters.work_folder import no_room
 
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 """Far above what a thousand features need; foreign code could write for ever."""

@@ -20,9 +20,9 @@ from rapide.converters.optimise.choice import Contender, Verdict, decide, too_fa
 from rapide.converters.optimise.options import OptimiseOptions
 from rapide.converters.optimise.publishing import Kept, publish_variants
 from rapide.converters.optimise.recipes import ORIGINAL, Recipe, chosen
-from rapide.converters.room import work_folder
 from rapide.converters.sandbox import Listener, Sandbox, SandboxMaker
 from rapide.converters.trial_gate import Trial
+from rapide.converters.work_folder import work_folder
 from rapide.server.errors import NotFound
 from rapide.server.repository.digest import verify_version
 from rapide.server.repository.layout import check_model_name

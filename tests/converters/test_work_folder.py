@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rapide.converters.errors import ConversionError
-from rapide.converters.room import work_folder
+from rapide.converters.work_folder import work_folder
 
 FULL = Path("/dev/full")
 
