@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import selectors
 import socket
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 from rapide.server.protocols.http2 import frames
 from tests.integration.hostile_peers import (
@@ -102,36 +100,9 @@ CROWDS = (
 )
 
 
-class CrowdProcess:
-    """A process of its own, so that who is measured meanwhile does not wait for us."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_obey, args=(theirs,), daemon=True)
-        self._process.start()
-
-    def come(self, address: Address, crowd: Crowd, for_s: float) -> Heard:
-        """Sends for so long, then leaves."""
-        self._pipe.send((address, CROWDS.index(crowd), for_s))
-        outcome: Heard | Exception = self._pipe.recv()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def close(self) -> None:
-        self._pipe.send(None)
-        self._process.join(10)
-        self._pipe.close()
-
-
-def _obey(pipe: Connection) -> None:
-    while (order := pipe.recv()) is not None:
-        address, place, for_s = order
-        try:
-            pipe.send(_Assault(address, CROWDS[place].sent()).run(for_s))
-        except Exception as error:  # noqa: BLE001 - told by the test
-            pipe.send(error)
+def come(address: Address, place: int, for_s: float) -> Heard:
+    """``CROWDS[place]`` sends for so long, then leaves."""
+    return _Assault(address, CROWDS[place].sent()).run(for_s)
 
 
 class _Assault:

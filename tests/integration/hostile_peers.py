@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import multiprocessing
 import select
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from random import Random
 
 from rapide.server.protocols.http2 import frames
@@ -89,44 +87,14 @@ def attack(address: Address, peer: Peer, within_s: float = 30.0) -> list[Taken]:
     return [_one(sock, peer, until_s) for sock in [_connected(address, peer) for _ in range(peer.count)]]
 
 
-def assault(address: Address, peer: Peer, for_s: float) -> list[Taken]:
-    """The same again and again, on new connections, for so long; what is left to be read is waited for."""
+def assault(address: Address, place: int, for_s: float) -> list[Taken]:
+    """What ``PEERS[place]`` does, again and again, on new connections, for so long; what is left to be read is
+    waited for."""
     until_s = time.monotonic() + for_s
-    taken = attack(address, peer)
+    taken = attack(address, PEERS[place])
     while time.monotonic() < until_s:
-        taken += attack(address, peer)
+        taken += attack(address, PEERS[place])
     return taken
-
-
-class Assailant:
-    """A process of its own, so that who is measured meanwhile does not wait for us."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_obey, args=(theirs,), daemon=True)
-        self._process.start()
-
-    def assault(self, address: Address, peer: Peer, for_s: float) -> list[Taken]:
-        self._pipe.send((address, PEERS.index(peer), for_s))
-        outcome: list[Taken] | Exception = self._pipe.recv()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def close(self) -> None:
-        self._pipe.send(None)
-        self._process.join(10)
-        self._pipe.close()
-
-
-def _obey(pipe: Connection) -> None:
-    while (order := pipe.recv()) is not None:
-        address, place, for_s = order
-        try:
-            pipe.send(assault(address, PEERS[place], for_s))
-        except Exception as error:  # noqa: BLE001 - told by the test
-            pipe.send(error)
 
 
 def _connected(address: Address, peer: Peer) -> socket.socket:

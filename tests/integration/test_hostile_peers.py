@@ -20,8 +20,9 @@ import pytest
 
 from rapide.proto import open_inference_pb2 as pb
 from tests import models
-from tests.integration.hostile_crowds import CROWDS, Crowd, CrowdProcess
-from tests.integration.hostile_peers import PATH, PEERS, Assailant, Peer
+from tests.integration.hostile_crowds import CROWDS, Crowd, come
+from tests.integration.hostile_peers import PATH, PEERS, Address, Peer, assault
+from tests.integration.other_process import OtherProcess
 from tests.integration.server_process import RapideServer, call_on, infer_json, infer_message, running
 
 pytestmark = pytest.mark.integration
@@ -53,15 +54,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RapideServer]:
 
 
 @pytest.fixture(scope="module")
-def assailant() -> Iterator[Assailant]:
-    assailant = Assailant()
-    yield assailant
-    assailant.close()
-
-
-@pytest.fixture(scope="module")
-def crowd_process() -> Iterator[CrowdProcess]:
-    process = CrowdProcess()
+def assailant() -> Iterator[OtherProcess]:
+    process = OtherProcess()
     yield process
     process.close()
 
@@ -127,15 +121,19 @@ def reset_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.door}: {peer.name}")
-def test_a_hostile_peer_harms_nobody(peer: Peer, server: RapideServer, assailant: Assailant) -> None:
-    (worker,) = server.children
+def door_of(server: RapideServer, who: Peer | Crowd) -> Address:
+    """Where they come in."""
     host, port = server.grpc_target.split(":")
-    address = server.http_address if peer.door == "http" else (host, int(port))
+    return server.http_address if who.door == "http" else (host, int(port))
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.door}: {peer.name}")
+def test_a_hostile_peer_harms_nobody(peer: Peer, server: RapideServer, assailant: OtherProcess) -> None:
+    (worker,) = server.children
     reset_peak(worker)
     before_bytes = resident_bytes(worker, "VmRSS")
     with bystander(server) as waits:
-        taken = assailant.assault(address, peer, ASSAULT_S)
+        taken = assailant.call(assault, door_of(server, peer), PEERS.index(peer), ASSAULT_S)
     growth_bytes = resident_bytes(worker, "VmHWM") - before_bytes
     for one in taken:
         assert one.is_ended or not peer.is_ended
@@ -148,14 +146,12 @@ def test_a_hostile_peer_harms_nobody(peer: Peer, server: RapideServer, assailant
 
 
 @pytest.mark.parametrize("crowd", CROWDS, ids=lambda crowd: f"{crowd.door}: {crowd.name}")
-def test_a_hostile_crowd_starves_nobody(crowd: Crowd, server: RapideServer, crowd_process: CrowdProcess) -> None:
+def test_a_hostile_crowd_starves_nobody(crowd: Crowd, server: RapideServer, assailant: OtherProcess) -> None:
     (worker,) = server.children
-    host, port = server.grpc_target.split(":")
-    address = server.http_address if crowd.door == "http" else (host, int(port))
     reset_peak(worker)
     before_bytes = resident_bytes(worker, "VmRSS")
     with bystander(server, CROWD_PAUSE_S) as waits:
-        heard = crowd_process.come(address, crowd, CROWD_S)
+        heard = assailant.call(come, door_of(server, crowd), CROWDS.index(crowd), CROWD_S)
     growth_bytes = resident_bytes(worker, "VmHWM") - before_bytes
     assert heard.got_bytes, "nobody has answered the crowd: it was no test"
     assert server.children == [worker], "the worker was lost"
