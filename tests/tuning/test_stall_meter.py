@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -39,7 +38,6 @@ def test_all_processors_are_watched_at_once() -> None:
     assert found.per_s == pytest.approx(len(found.lengths_us) / (0.3 * len(os.sched_getaffinity(0))))
     assert all(length >= 100 for length in found.lengths_us)
     assert time.monotonic() - begun_s < 20
-    assert threading.active_count() >= 1
 
 
 def test_watches_are_put_together() -> None:
