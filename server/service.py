@@ -100,6 +100,12 @@ class InferenceService:
         recorder = self._telemetry.recorder(who.model, who.version) if who else self._telemetry.unrouted
         recorder.finished(context, code, time.monotonic() - context.received_s, context.rows)
 
+    def left(self, version: LoadedVersion, context: CallContext, code: str) -> None:
+        """As ``finished``, of a request that ``version`` had taken in: the hot ways' end."""
+        recorder = version.recorder
+        recorder.in_flight(-1)
+        recorder.finished(context, code, time.monotonic() - context.received_s, context.rows)
+
     def route(self, model: str, version: str, context: CallContext) -> LoadedVersion:
         """The version that answers; ``context`` says so from here on. Raises NotFound, Unavailable,
         InvalidRequest."""

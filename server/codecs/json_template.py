@@ -71,12 +71,15 @@ class JsonTemplate:
 
     def arrays(self, body: bytes) -> list[Array] | None:
         """The inputs in ``body``; None where it has another pattern, or elements that are not taken."""
+        data = self._data(body)
+        if data is None:
+            return None
         found: list[Array] = []
         try:
-            for text, shape, datatype in zip(self._data(body), self._shapes, self._datatypes, strict=True):
+            for text, shape, datatype in zip(data, self._shapes, self._datatypes, strict=True):
                 values = nested.flat_elements(orjson.loads(text), shape, "")
                 found.append(elements.to_array(values, datatype).reshape(shape))
-        except (orjson.JSONDecodeError, InvalidRequest, elements.WrongElement, _NoMatch):
+        except (orjson.JSONDecodeError, InvalidRequest, elements.WrongElement):
             return None
         return found
 
@@ -86,36 +89,35 @@ class JsonTemplate:
         Theory. ``struct`` refuses what is no number or does not fit, but for true and false, which are numbers to
         Python; these, and null, are the only JSON values but texts that have a "u" or an "l".
         """
+        data = self._data(body)
+        if data is None:
+            return None
         found: list[bytes] = []
         try:
-            for text, shape, packer in zip(self._data(body), self._shapes, self._packers, strict=True):
+            for text, shape, packer in zip(data, self._shapes, self._packers, strict=True):
                 if b"u" in text or b"l" in text:
                     return None
                 found.append(packer.pack(*nested.flat_elements(orjson.loads(text), shape, "")))
-        except (orjson.JSONDecodeError, InvalidRequest, struct.error, OverflowError, _NoMatch):
+        except (orjson.JSONDecodeError, InvalidRequest, struct.error, OverflowError):
             return None
         return found
 
-    def _data(self, body: bytes) -> list[bytes]:
-        """The JSON text of each input's data. Raises _NoMatch where ``body`` has another pattern."""
+    def _data(self, body: bytes) -> list[bytes] | None:
+        """The JSON text of each input's data; None where ``body`` has another pattern."""
         texts = self._texts
         last = len(texts) - 1
         if not body.startswith(texts[0]) or not body.endswith(texts[last]):
-            raise _NoMatch
+            return None
         found: list[bytes] = []
         start = len(texts[0])
         for place in range(last):
             text = texts[place + 1]
             stop = body.find(text, start) if place + 1 < last else len(body) - len(text)
             if stop < start:
-                raise _NoMatch
+                return None
             found.append(body[start:stop])
             start = stop + len(text)
         return found
-
-
-class _NoMatch(Exception):
-    """A body has another pattern."""
 
 
 class BinaryTemplate:

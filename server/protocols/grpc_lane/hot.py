@@ -9,7 +9,6 @@ queue, deadlines, telemetry and errors are the service's and the engine's own.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -253,9 +252,7 @@ class HotWay:
             self._heads.append(template.head)
 
     def finished(self, version: LoadedVersion, context: CallContext, code: str) -> None:
-        recorder = version.recorder
-        recorder.in_flight(-1)
-        recorder.finished(context, code, time.monotonic() - context.received_s, context.rows)
+        self._service.left(version, context, code)
 
     def _find(self, buffer: bytes, start: int, end: int) -> tuple[_Pattern, tuple[bytes, int]] | None:
         size = end - start

@@ -8,7 +8,6 @@ general way answers that, and the patterns are learnt from what it has answered.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -211,9 +210,7 @@ class HttpHotWay:
             del known.patterns[MAX_PATTERNS:]
 
     def finished(self, version: LoadedVersion, context: CallContext, code: str) -> None:
-        recorder = version.recorder
-        recorder.in_flight(-1)
-        recorder.finished(context, code, time.monotonic() - context.received_s, context.rows)
+        self._service.left(version, context, code)
 
     def _submit(
         self, connection: HttpConnection, exchange: Exchange, context: CallContext, pattern: _Pattern, body: bytes
