@@ -29,8 +29,8 @@ MAX_ROUNDS = 8
 FREE_SHARE = 0.05
 CREDIT_S = 2e-3
 """Whoever takes less than FREE_SHARE of the loop's time, and no CREDIT_S at once, never stands in line. The credit
-is several shares: an ordinary call of somebody who asks now and then takes longer than one where caches are cold or
-the processor is somebody else's for a moment, and would stand behind hundreds for it."""
+is several shares: an ordinary call of somebody who asks now and then takes longer than one where caches are cold,
+or the processor is somebody else's for a moment, and would stand behind hundreds for it."""
 CALL_S = 1e-4
 """What a call costs that becomes a task, beside its reading: roughly, but what it takes later cannot be seen."""
 MAX_WAITING_BYTES = 256 << 20
