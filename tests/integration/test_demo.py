@@ -20,6 +20,7 @@ RAPIDE = Path(sys.executable).with_name("rapide")
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_the_demonstration_checks_itself(tmp_path: Path) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "demo", "--check", "--folder", tmp_path],

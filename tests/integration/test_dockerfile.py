@@ -105,6 +105,7 @@ def run_lines(folder: Path, prefix: Path) -> None:
         assert said.returncode == 0, f"{command}\n{said.stdout}{said.stderr}"
 
 
+@pytest.mark.slow
 def test_the_image_is_built_and_serves(tmp_path: Path) -> None:
     sources, prefix = tmp_path / "src", tmp_path / "opt"
     sources.mkdir()

@@ -27,6 +27,7 @@ def bench(kept: Path, *options: str, seconds: str = "0.2") -> tuple[dict[str, An
     return json.loads(kept.read_text()), said.stdout
 
 
+@pytest.mark.slow
 def test_everybody_is_measured(tmp_path: Path) -> None:
     results, page = bench(tmp_path / "results.json", "--in-flight", "8", "--parts", "start", "closed", "open")
     everywhere = [contestant for contestant in CONTESTANTS if not contestant.only_in_flight]
@@ -40,6 +41,7 @@ def test_everybody_is_measured(tmp_path: Path) -> None:
         assert f"| {contestant.title} |" in page
 
 
+@pytest.mark.slow
 def test_the_larger_model_two_workers_and_a_crowd_are_measured(tmp_path: Path) -> None:
     results, page = bench(tmp_path / "results.json", "--parts", "larger", "workers", "crowd", seconds="0.5")
     assert [entry["how"] for entry in results["larger"]] == ["bare", "batches", "rows"]

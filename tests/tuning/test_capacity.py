@@ -16,7 +16,7 @@ FAST = curve_of(lambda rows: 100 + 20.0 * rows, Knobs("int8"))
 
 
 def planned(*curves: Curve, slo: str = "p99<20ms", rate: float = 1e6, headroom: float = 0.3) -> list[Plan]:
-    arrivals = synthetic_arrivals("steady", rate_per_s=200, duration_s=5)
+    arrivals = synthetic_arrivals("steady", rate_per_s=200, duration_s=2)
     setting = Setting(curves, Costs(), arrivals, Slo.parse(slo), "latency", 2)
     return plans(setting, rate, lambda text, share: None, headroom)
 
