@@ -37,7 +37,7 @@ from rapide.tuning.stall_meter import Stalls
 from rapide.tuning.work_folder import work_folder
 
 CALIBRATION_REQUESTS: Final = 4000
-STALLS_S: Final = 5.0
+STALLS_S: Final = 8.0
 HOPELESS: Final = 1.2
 """What is simulated to be so much worse than the default is not worth a replay."""
 FINALISTS: Final = 12

@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench",
         description="Hand-written servers and rapide, side by side on one core: requests per second and latency "
         "in closed loops and at a fixed arrival rate, a larger model, two workers, a crowd of connections, time "
-        "to ready, memory; and beside each goal what was measured. A full run takes about a quarter of an hour.",
+        "to ready, memory; and beside each goal what was measured. A full run takes about twenty minutes.",
         epilog="examples: scripts/bench --quick · scripts/bench --parts closed --models gradient-boosting "
         "--rounds 2 · scripts/bench --json docs/benchmarks.json && scripts/bench --render docs/benchmarks.json",
     )
@@ -107,7 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of all contestants in turn")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long each measurement takes")
     parser.add_argument(
-        "--limit", type=float, metavar="S", help="begin no round that would end after this (default: 900)"
+        "--limit", type=float, metavar="S", help="begin no round that would end after this (default: 1200)"
     )
     parser.add_argument(
         "--real-time",

@@ -57,12 +57,12 @@ FULL = Plan(
     rounds=4,
     warm_up_s=0.4,
     duration_s=2.0,
-    open_s=4.0,
+    open_s=8.0,
     starts=5,
     idle=1000,
     active=200,
     crowd_s=5.0,
-    limit_s=900.0,
+    limit_s=1200.0,
 )
 QUICK = Plan(
     quick=True,

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rapide.server.machine import read_machine
+from rapide.tuning import stall_meter
 from rapide.tuning.evidence import accuracy, gains, planned, subjects
 from rapide.tuning.evidence.page import page
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path("docs")
+"""Of the checkout where this is called: what runs may be a compiled copy of it."""
 
 
 def main() -> int:
@@ -73,11 +75,12 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _accuracy(work: Path, names: list[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for name in names:
-        collected = pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own, of a moment ago
-        found += [one.to_json() for one in accuracy.judge(collected, name, _say)]
-    return found
+    collected: dict[str, accuracy.Collected] = {
+        name: pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own, of a moment ago
+        for name in names
+    }
+    stalls = stall_meter.together([each.stalls for each in collected.values()])
+    return [one.to_json() for name in names for one in accuracy.judge(collected[name], name, stalls, _say)]
 
 
 def _gains(

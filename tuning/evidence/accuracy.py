@@ -37,7 +37,7 @@ from rapide.tuning.slo import percentile
 from rapide.tuning.stall_meter import Stalls
 from rapide.tuning.traffic import busiest
 
-SECONDS: Final = 2.5
+SECONDS: Final = 4.0
 ROUNDS: Final = 3
 """Replays of each, some minutes apart: what is compared are all their requests together."""
 SEEDS: Final = 6
@@ -46,7 +46,7 @@ SATURATED: Final = 0.7
 """Share of its busiest place from which on a machine is called saturated: there a small error in cost is a large
 one in waiting."""
 NEAR: Final = 0.2
-STALLS_S: Final = 1.0
+STALLS_S: Final = 2.0
 FIRST_REQUESTS: Final = 200
 EFFORT: Final = 0.6
 """Of the calibration."""
@@ -201,15 +201,19 @@ def _calibrated(site: Site, curve: Curve, traffic: Mapping[str, Arrivals]) -> Se
     return [*found, *calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT)]
 
 
-def judge(collected: Collected, model: str, on_step: Callable[[str], None]) -> list[Comparison]:
-    """Simulates what was replayed, with costs that are fitted to the calibration as in a tuning."""
+def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[str], None]) -> list[Comparison]:
+    """Simulates what was replayed, with costs that are fitted to the calibration as in a tuning.
+
+    ``stalls``: of the machine, whichever model was asked meanwhile; the seconds beside one model alone are too few
+    to know them.
+    """
     found = []
     traffic = loads(collected.curve)
     for (cpus, observations), profile in itertools.product(collected.observations.items(), PROFILES):
         on_step(f"{model}: fitting to {profile} on {len(cpus)} cores")
         arrivals = traffic[profile]
         seen = [each for each in observations if _belongs(each.scenario, profile, int(arrivals.rows[0]))]
-        costs = calibration.fit(seen, collected.curve, len(cpus), stalls=collected.stalls)
+        costs = calibration.fit(seen, collected.curve, len(cpus), stalls=stalls)
         for _, configuration in (one for one in CONFIGURATIONS[model] if one[0] == cpus):
             outcomes = [
                 simulate(arrivals, configuration, collected.curve, costs, cores=len(cpus), seed=seed)
