@@ -132,6 +132,8 @@ def _parsed(data: bytes, source: str) -> object:
         got = "a file that ends too early" if is_cut else f"{error.msg.lower()} at line {error.lineno}"
         where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         raise ProfileError.unexpected(source, where, "JSON", got) from None
+    except ValueError:  # Python refuses integers of thousands of digits, and says how many
+        raise ProfileError.unexpected(source, "", "a usage profile", "a number of thousands of digits") from None
     except RecursionError:
         raise ProfileError.unexpected(source, "", "a usage profile", "JSON that is nested without end") from None
 

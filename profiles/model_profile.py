@@ -11,6 +11,7 @@ import numpy as np
 
 from rapide.profiles.arrival_record import ArrivalRecord, arrivals_json, merged_arrivals, read_arrivals
 from rapide.profiles.arrivals import Arrivals
+from rapide.profiles.bounds import check_figures
 from rapide.profiles.errors import ProfileError
 from rapide.profiles.histogram import BYTES, DURATIONS, ROWS, Histogram, Scale
 from rapide.profiles.input_record import InputRecord, inputs_json, merged_inputs, no_inputs, read_inputs
@@ -98,8 +99,8 @@ class ModelProfile:
     def twin(self, seed: int, duration_s: float, rate_per_s: float | None = None) -> Arrivals:
         """A statistical twin: arrivals that are like the recorded ones, over any time and at any mean rate.
 
-        The same seed gives the same arrivals. Raises ProfileError if fewer than two arrivals were recorded, or all
-        at one instant.
+        The same seed gives the same arrivals. Raises ProfileError if fewer than two arrivals were recorded, all at
+        one instant, or figures that make no sense.
         """
         self._needs(2, "imitate")
         recent = self.arrivals.recent
@@ -108,9 +109,8 @@ class ModelProfile:
                 f"{self.name}: all {recent.count} recorded arrivals came at one instant: no gap to imitate",
                 hint="Replay them as they were (exact arrivals).",
             )
-        for name, value in (("duration_s", duration_s), ("rate_per_s", rate_per_s)):
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise ProfileError(f"{name}: expected a number above 0, got {value}")
+        rate = recent.rate_per_s if rate_per_s is None else rate_per_s
+        check_figures(rate_per_s=rate, duration_s=duration_s, seed=seed)
         return twin(self.arrivals, seed=seed, duration_s=duration_s, rate_per_s=rate_per_s)
 
     def _needs(self, arrivals: int, purpose: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,9 @@ _SHOWN: Final = 60
 """Letters of a wrong value that an error repeats."""
 _WHOLE_LIMIT: Final = 2**53
 """Up to here JSON's numbers are exact everywhere."""
+_LARGEST: Final = sys.float_info.max
+_LATEST_S: Final = 32_503_680_000
+"""The year 3000: Python's calendar ends with the year 9999, and offsets are added to instants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,14 @@ class Node:
         """The values of an object."""
         if not isinstance(self.value, dict):
             raise self.wrong("an object")
+        if odd := [key for key in self.value if not key.isprintable()]:
+            raise ProfileError.unexpected(self.source, self.path, "keys without control characters", shown(odd[0]))
         return {key: self[key] for key in self.value}
 
     def text(self) -> str:
-        if not isinstance(self.value, str):
-            raise self.wrong("a text")
+        """Printable: it is shown on terminals and written out again."""
+        if not isinstance(self.value, str) or not self.value.isprintable():
+            raise self.wrong("a text without control characters")
         return self.value
 
     def whole(self) -> int:
@@ -71,7 +77,7 @@ class Node:
         """A finite number, not negative."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             raise self.wrong("a number")
-        if not math.isfinite(self.value) or self.value < 0:
+        if not 0 <= self.value <= _LARGEST:  # compared as it is: an integer may be too long for a float
             raise self.wrong("a finite number that is not negative")
         return float(self.value)
 
@@ -91,7 +97,10 @@ class Node:
             time = datetime.fromisoformat(self.text())
         except ValueError:
             raise self.wrong("a time such as 2026-11-20T10:00:00Z") from None
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        epoch_s = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        if not 0 <= epoch_s < _LATEST_S:
+            raise self.wrong("a time from 1970 to 2999")
+        return epoch_s
 
 
 def instant_text(epoch_s: float) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from rapide.profiles.arrival_record import record
 from rapide.profiles.arrivals import Arrivals
+from rapide.profiles.bounds import check_figures
 from rapide.profiles.document import ModelProfile, Profile
 from rapide.profiles.errors import ProfileError
 from rapide.profiles.histogram import ROWS, Histogram
@@ -28,8 +29,6 @@ from rapide.server.telemetry.bins import Floats
 START_S: Final = 1_767_571_200
 """When they begin: Monday, 2026-01-05, 00:00 UTC."""
 DAY_S: Final = 86_400.0
-MOST_REQUESTS: Final = 20_000_000
-"""More would need gigabytes to be made."""
 _QUIET_DAYS: Final = 5
 _QUIET_GAP_S: Final = 3600.0
 _SWING: Final = 0.8
@@ -72,14 +71,7 @@ def synthetic_arrivals(
     """All arrivals of ``synthetic``'s profile, which itself keeps only the last exactly. Raises ProfileError."""
     if kind not in KINDS:
         raise ProfileError(f"there is no synthetic profile {kind!r}; expected one of {', '.join(KINDS)}")
-    for name, value in (("rate_per_s", rate_per_s), ("duration_s", duration_s), ("rows", rows)):
-        if not (np.isfinite(value) and value > 0):
-            raise ProfileError(f"{name}: expected a number above 0, got {value}")
-    if rate_per_s * duration_s > MOST_REQUESTS:
-        raise ProfileError(
-            f"{rate_per_s:g} requests/s for {duration_s:g} s: expected at most {MOST_REQUESTS:,} requests, "
-            f"got {rate_per_s * duration_s:,.0f}"
-        )
+    check_figures(rate_per_s=rate_per_s, duration_s=duration_s, rows=rows, seed=seed)
     instants = KINDS[kind](rate_per_s, duration_s, np.random.default_rng(seed))
     return Arrivals(instants, np.full(len(instants), rows, np.int64))
 

@@ -151,6 +151,21 @@ WRONG: dict[str, tuple[Change, str]] = {
     "half a week": (_set(*ARRIVALS, "hour_of_week", to=[1] * 84), "hour_of_week: expected 168 numbers, got 84"),
     "edge unknown": (_set("models", 0, "rows", "bins", to=[[1.5, 1]]), r"rows\.bins\[0\]\[0\]: expected an edge"),
     "bin of three": (_set("models", 0, "rows", "bins", to=[[1, 1, 1]]), r"rows\.bins\[0\]: expected \[upper edge"),
+    "a time before all": (
+        _set(*ARRIVALS, "first", to="0001-01-01T00:00:00+23:59"),
+        "first: expected a time from 1970 to 2999, got '0001-01-01T",
+    ),
+    "a time after all": (_set(*ARRIVALS, "last", to="9999-12-31T23:59:59-23:59"), "last: expected a time from 1"),
+    "a name that moves the cursor": (
+        _set("models", 0, "model", to="\x1b[2Jcars"),
+        r"model: expected a text without control characters, got '\\x1b\[2Jcars'",
+    ),
+    "half a sign": (_set("models", 0, "version", to="\ud800"), "version: expected a text without control char"),
+    "an ending that moves it": (
+        _set("models", 0, "requests", to={"a\nb": 1}),
+        r"requests: expected keys without control characters, got 'a\\nb'",
+    ),
+    "sum beyond floats": (_set("models", 0, "rows", "sum", to=10**400), r"rows\.sum: expected a finite number"),
     "sum not finite": (_set("models", 0, "rows", "sum", to=float("nan")), r"rows\.sum: expected a finite number"),
     "workers missing": (lambda document: document.pop("workers"), "workers: expected a value, got no such key"),
     "twice": (lambda document: document["models"].append(document["models"][0]), "expected each version once"),
@@ -176,6 +191,7 @@ def test_what_is_wrong_is_named_with_its_place(name: str) -> None:
         (b"\xff\xfe\x00x", "expected JSON in UTF-8, got other bytes"),
         (b'{"kind": oops}', "column 10: expected JSON, got expecting value at line 1"),
         (b"[" * 100_000, "nested without end"),
+        (b'{"schema": ' + b"1" * 5000 + b"}", "got a number of thousands of digits"),
     ],
 )
 def test_what_is_no_profile_is_told(data: bytes, message: str) -> None:

@@ -80,6 +80,7 @@ def test_a_long_one_keeps_the_last_arrivals_exactly() -> None:
         ("daily", 1, 1, "no synthetic profile 'daily'; expected one of steady, diurnal, burst, idle-flood, "),
         ("steady", 0, 1, "rate_per_s: expected a number above 0, got 0"),
         ("steady", 1, float("nan"), "duration_s: expected a number above 0, got nan"),
+        ("burst", 1e-6, 1e12, "duration_s: expected at most 31,622,400, got 1,000,000,000,000"),
         ("steady", 1e6, 1e6, "expected at most 20,000,000 requests, got 1,000,000,000,000"),
     ],
 )
@@ -88,6 +89,14 @@ def test_figures_that_make_no_sense(kind: str, rate_per_s: float, duration_s: fl
         synthetic(kind, model="cars", rate_per_s=rate_per_s, duration_s=duration_s)
 
 
-def test_rows_must_be_there() -> None:
-    with pytest.raises(ProfileError, match="rows: expected a number above 0, got 0"):
-        synthetic("steady", model="cars", rate_per_s=1, duration_s=1, rows=0)
+@pytest.mark.parametrize(
+    ("figures", "message"),
+    [
+        ({"rows": 0}, "rows: expected a number above 0, got 0"),
+        ({"rows": 10**30}, "rows: expected at most 10,000,000, got 1,0"),
+        ({"seed": -1}, "seed: expected a whole number that is not negative, got -1"),
+    ],
+)
+def test_rows_and_seeds_that_make_no_sense(figures: dict[str, int], message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        synthetic("steady", model="cars", rate_per_s=1, duration_s=1, **figures)

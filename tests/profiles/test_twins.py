@@ -101,3 +101,12 @@ def test_figures_that_make_no_sense(wrong: float) -> None:
         known.twin(0, wrong)
     with pytest.raises(ProfileError, match="rate_per_s: expected a number above 0"):
         known.twin(0, 1.0, wrong)
+
+
+def test_what_would_take_all_memory_is_refused() -> None:
+    known = profile(poisson(50, 500)).find("cars")
+    for figures in ((1.0, 1e12), (1e7, None)):
+        with pytest.raises(ProfileError, match="expected at most 20,000,000 requests, got"):
+            known.twin(0, *figures)
+    with pytest.raises(ProfileError, match="seed: expected a whole number that is not negative"):
+        known.twin(-1, 1.0)
