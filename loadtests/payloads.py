@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import struct
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from rapide.loadtests.npz import read_npz
 from rapide.proto import open_inference_pb2
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -41,6 +43,8 @@ DTYPES: Mapping[str, str] = {
 """The protocol's datatypes that a load test can draw values of, and numpy's names for them."""
 RECORDED_DTYPES: Mapping[str, str] = {**DTYPES, "BF16": "V2"}
 """Those that can be read from a file, where numpy keeps BF16 as pairs of bytes."""
+MOST_VALUES = 2**27
+"""Of one input in one request: a gigabyte while they are drawn."""
 DYNAMIC_SIZE = 8
 """What stands for a dimension, other than the first, whose size each request chooses (a sequence, say)."""
 
@@ -172,7 +176,7 @@ def drawn_payload(
 ) -> Payload:
     """One request of ``rows`` rows. ``sizes``: of dimensions that each request chooses, by axis (``ids[1]``).
 
-    Raises ValueError for a datatype that no values can be drawn of.
+    Raises ValueError for a datatype that no values can be drawn of, and for more of them than a request can hold.
     """
     return Payload(model, version, tuple(inputs), tuple(_draw(spec, rows, random, sizes) for spec in inputs))
 
@@ -182,12 +186,13 @@ def recorded_payloads(
 ) -> Iterator[Payload]:
     """The rows in ``path``, ``rows`` at a time, over and over.
 
-    Raises ValueError where an input has no array of its name there, or fewer rows than one request takes.
+    Raises ValueError where an input has no array of its name there, or fewer rows than one request takes; OSError
+    where it cannot be read.
     """
-    with np.load(path, allow_pickle=False) as archive:
-        columns = [_column(archive, spec, path) for spec in inputs]
+    archive = read_npz(path)
+    columns = [_column(archive, spec, path) for spec in inputs]
     total = min(len(column) for column in columns)
-    if total < rows:
+    if not 0 < rows <= total:
         raise ValueError(f"{path} has {total} rows, and a request takes {rows}")
     starts = range(0, total - rows + 1, rows)
     made = [
@@ -197,10 +202,10 @@ def recorded_payloads(
     return itertools.cycle(made)
 
 
-def _column(archive: Any, spec: Input, path: Path) -> Array:
+def _column(archive: Mapping[str, Array], spec: Input, path: Path) -> Array:
     for name in (spec.name, f"input:{spec.name}"):
         if name in archive:
-            return np.asarray(archive[name]).astype(RECORDED_DTYPES[spec.datatype])
+            return np.atleast_1d(archive[name]).astype(RECORDED_DTYPES[spec.datatype])
     raise ValueError(f"{path} has no array for input {spec.name!r}; it has {', '.join(archive)}")
 
 
@@ -213,6 +218,8 @@ def _draw(spec: Input, rows: int, random: np.random.Generator, chosen: Mapping[s
         sizes[0] = rows
     if spec.datatype not in DTYPES:
         raise ValueError(f"input {spec.name!r} is {spec.datatype}; give recorded rows for it")
+    if (values := math.prod(sizes)) > MOST_VALUES:
+        raise ValueError(f"{rows:,} rows are {values:,} values of input {spec.name!r}; no server takes so many")
     dtype = np.dtype(DTYPES[spec.datatype])
     match dtype.kind:
         case "f":

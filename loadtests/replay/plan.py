@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from rapide.profiles.arrivals import Arrivals
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 PROTOCOLS = ("grpc", "json", "binary")
 DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
+MOST_PROCESSES = 256
+MOST_CONNECTIONS = 20_000
+"""Of one host to one address there are no more ports than some 28,000."""
 DIFFERENT_PAYLOADS = 1024
 """As many as a server looks at for repeats (docs/reference/profile.md): it finds none among them."""
 
@@ -114,8 +118,11 @@ class ReplayPlan:
         if not 1 <= number <= of:
             raise ReplayError(f"there is no part {number} of {of}.", "Write 1/2 on one host and 2/2 on the other.")
         for name, value in (("speed", self.speed), ("processes", self.processes), ("timeout_s", self.timeout_s)):
-            if value <= 0:
-                raise ReplayError(f"{name} must be above 0, not {value:g}.")
-        for name, value in (("connections", self.connections), ("spin_us", self.spin_us)):
-            if value < 0:
-                raise ReplayError(f"{name} must not be below 0, not {value:g}.")
+            if not 0 < value < math.inf:
+                raise ReplayError(f"{name} must be a number above 0, not {value:g}.")
+        for name in ("connections", "spin_us", "skip_idle_s"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ReplayError(f"{name} must be a number that is not below 0, not {value:g}.")
+        for name, most in (("processes", MOST_PROCESSES), ("connections", MOST_CONNECTIONS)):
+            if (value := getattr(self, name)) > most:
+                raise ReplayError(f"{name} must be at most {most:,}, not {value:,}.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rapide.loadtests.npz import read_npz
 from rapide.loadtests.replay.schedule import Floats
 from rapide.loadtests.wire.connection import ANSWERED, NOT_SENT, code_name
 
@@ -26,6 +27,8 @@ TIMERS_S = 150e-6
 _WOKEN_LATE = "so late it is woken; --spin 60 (spin_us) watches the clock instead, if a core is free for it"
 _CROWDED = "it shares its cores with others, or has too few processes"
 MOST_TEXTS = 200
+_KINDS = {"codes": "i", "intended_s": "f", "latency_s": "f", "lateness_s": "f", "rows": "iu", "models": "iu"}
+"""Array → numpy's kinds of its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +242,27 @@ class ReplayResult:
 
     @classmethod
     def load(cls, path: Path) -> ReplayResult:
-        """What ``save`` wrote. Raises ValueError for another file, OSError where there is none."""
+        """What ``save`` wrote. Raises ValueError for another file, and where it cannot be read."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays: dict[str, Any] = read_npz(path)
             words = json.loads(arrays.pop("words").tobytes())
             words["errors"] = {int(code): text for code, text in words["errors"].items()}
-            return cls(**arrays, **words)
-        except (KeyError, TypeError, ValueError) as error:
+            found = cls(**arrays, **words)
+            found._check()
+            return found
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} was not saved by a replay: {error}") from None
+
+    def _check(self) -> None:
+        """Raises ValueError, TypeError for arrays that do not belong together."""
+        for name, kinds in _KINDS.items():
+            array = getattr(self, name)
+            if array.shape != (len(self.codes),) or array.dtype.kind not in kinds:
+                raise ValueError(f"{name} is {array.dtype}{list(array.shape)}, of {len(self.codes)} requests")
+        if not len(self.codes) or not 0 <= self.models.min() <= self.models.max() < len(self.names):
+            raise ValueError("its requests are of no model")
 
 
 def finite(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ def exact(
     ``pin_versions`` asks for the versions that were recorded, instead of the server's choice; ``duration_s`` takes
     only so much from the start on. Raises ReplayError, ProfileError.
     """
+    if not 0 <= duration_s < math.inf:
+        raise ReplayError(f"duration_s must be a number that is not below 0, not {duration_s:g}.")
     known = _chosen(profile, models)
     start_s = min(one.arrivals.recent_start_s for one in known)
     requests = []

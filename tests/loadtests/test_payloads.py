@@ -101,3 +101,19 @@ def test_recorded_rows_must_fit_the_model(tmp_path: Path) -> None:
         recorded_payloads("m", "", [AGE, FUEL], 1, path)
     with pytest.raises(ValueError, match="has 2 rows, and a request takes 3"):
         recorded_payloads("m", "", [AGE], 3, path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY\x01\x00cut", b"{}"])
+def test_recorded_rows_in_a_file_that_is_none_are_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"rows\.npz is no \.npz file, or a damaged one"):
+        recorded_payloads("m", "", [AGE], 1, path)
+    np.save(tmp_path / "rows.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"rows\.npy is no \.npz file"):
+        recorded_payloads("m", "", [AGE], 1, tmp_path / "rows.npy")
+
+
+def test_more_rows_than_memory_are_not_drawn() -> None:
+    with pytest.raises(ValueError, match="1,000,000,000 rows are 2,000,000,000 values of input 'age'"):
+        random_payloads("m", "", [AGE], rows=10**9)

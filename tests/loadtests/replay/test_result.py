@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,14 @@ def test_a_saved_result_reads_back_as_it_was(tmp_path: Path) -> None:
 def test_another_file_is_no_saved_result(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
     (tmp_path / "b.npz").write_text("text")
-    for name in ("a.npz", "b.npz"):
-        with pytest.raises(ValueError, match="was not saved by a replay"):
-            ReplayResult.load(tmp_path / name)
+    (tmp_path / "c.npz").write_bytes(b"")
+    (tmp_path / "d.npz").write_bytes(b"PK\x03\x04 cut")
+    found = result(HUNDRED)
+    replace(found, latency_s=found.latency_s[:5]).save(tmp_path / "e.npz")
+    replace(found, codes=found.codes.astype(np.float64)).save(tmp_path / "f.npz")
+    replace(found, models=found.models + 1).save(tmp_path / "g.npz")
+    for name in "abcdefg":
+        with pytest.raises(ValueError, match=rf"{name}\.npz was not saved by a replay"):
+            ReplayResult.load(tmp_path / f"{name}.npz")
+    with pytest.raises(ValueError, match=r"no\.npz cannot be read: No such file"):
+        ReplayResult.load(tmp_path / "no.npz")

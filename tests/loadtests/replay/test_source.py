@@ -34,6 +34,12 @@ def test_only_a_part_is_taken() -> None:
     assert 200 < only.arrivals.count < 400
 
 
+@pytest.mark.parametrize("duration_s", [-1.0, float("nan"), float("inf")])
+def test_a_part_must_be_a_time(duration_s: float) -> None:
+    with pytest.raises(ReplayError, match="duration_s must be a number that is not below 0"):
+        exact(BOTH, duration_s=duration_s)
+
+
 def test_a_twin_keeps_each_models_share_of_the_rate() -> None:
     requests = twins(BOTH, Twin(seed=3, duration_s=20, rate_per_s=800))
     rates = [each.arrivals.count / 20 for each in requests]
