@@ -74,7 +74,7 @@ async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> 
     tuning = open_tuning(settings.tuning, cores.usable)
     count = choose_workers(settings.workers, cores)
     if not settings.workers:
-        count = _tuned_workers(settings, repository, tuning) or count
+        count = _tuned_workers(settings, repository, tuning, count)
     with (
         reserve(settings.host, ports) as held,
         UnixSockets(sockets_of(settings)) as unix,
@@ -88,15 +88,18 @@ async def supervise(settings: Settings, announce: Callable[[Serving], None]) -> 
         return await supervisor.run(lambda *said: announce(Serving(resolved, said[0], count.why, said[1])))
 
 
-def _tuned_workers(settings: Settings, repository: LocalRepository, tuning: TuningFolder) -> WorkerCount | None:
-    """As many as everything that will be served was tuned for, if that is one number."""
+def _tuned_workers(
+    settings: Settings, repository: LocalRepository, tuning: TuningFolder, most: WorkerCount
+) -> WorkerCount:
+    """As many as everything that will be served was tuned for, if that is one number; at most ``most``, which
+    knows how much memory there is."""
     policy = VersionPolicy.parse(settings.version_policy)
     chosen = frozenset(settings.load) if settings.control == "explicit" else None
     try:
         workers = tuning.workers(plan(repository.scan(), policy, chosen))
     except RapideError:
-        return None  # who serves the repository says what is wrong with it
-    return None if workers is None else WorkerCount(workers, "tuned")
+        return most  # who serves the repository says what is wrong with it
+    return most if workers is None or workers > most.workers else WorkerCount(workers, "tuned")
 
 
 class _Supervisor:

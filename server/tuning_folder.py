@@ -101,6 +101,13 @@ class TuningFolder:
         if file.digest != digest:
             self._complain(f"{version.model}/{version.version} runs untuned: {path} is for {file.digest}")
             return None
+        most = max(file.workers, file.tuning.intra_op_threads, file.tuning.sessions)
+        if most > self._usable_cores:  # no tuning on such a machine found that: it is another's, or was edited
+            self._complain(
+                f"{version.model}/{version.version} runs untuned: {path} asks for {most} workers, threads or "
+                f"sessions; expected at most {self._usable_cores}, as many as there are cores"
+            )
+            return None
         return file, path
 
     def _digest_of(self, version: PlannedVersion) -> str:

@@ -89,6 +89,20 @@ def test_a_broken_file_is_told_once_and_the_defaults_serve(
     assert "a/1 runs untuned" in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("workers", "tuning"),
+    [(5, ModelTuning()), (1, ModelTuning(intra_op_threads=1_000_000)), (1, ModelTuning(sessions=1_000_000))],
+)
+def test_a_file_that_asks_for_more_than_there_is_is_not_used(
+    workers: int, tuning: ModelTuning, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "a", tuning, workers)
+    folder = folder_of(tmp_path, cores=4)
+    assert folder.workers(plan_of("a")) is None
+    assert folder.tuned(plan_of("a")) == []
+    assert "expected at most 4, as many as there are cores" in caplog.text
+
+
 def test_a_file_for_other_bytes_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "a", ModelTuning(), digest="sha256:00")
     assert folder_of(tmp_path).apply(plan_of("a"), 2) == plan_of("a")
