@@ -175,14 +175,23 @@ class Served:
         raise TuningError(f"a server for {self._configuration.words} did not start:\n{said}")
 
     def _stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOPPED_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._folder.cleanup()
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self._end(self._process)
+        finally:
+            self._folder.cleanup()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Killed where it does not end in time, and where somebody presses Ctrl-C once more meanwhile."""
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 @contextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import Any
+
+from rapide.cli.stopping import cleared_away
 
 EXAMPLES = """\
 examples:
@@ -29,7 +32,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("models", help="a model repository, or one .onnx file")
     parser.add_argument("name", help="the model")
     parser.add_argument("--version", type=int, default=0, metavar="N", help="which version (default: the newest)")
-    parser.add_argument("--profile", metavar="FILE", required=True, help="the recorded usage")
+    parser.add_argument("--profile", metavar="FILE", required=True, help="the recorded usage: a file or a server")
     parser.add_argument("--rate", type=float, required=True, metavar="N", help="requests per second at the peak")
     parser.add_argument("--slo", required=True, help="what must hold, such as p99<10ms")
     parser.add_argument(
@@ -44,6 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run, objective="throughput", rounds=0, within=270.0)
 
 
+@cleared_away()
 def run(args: argparse.Namespace) -> int:
     """Plans. 1 where no variant holds the SLO at any load. Raises RapideError."""
     from rapide.cli.tune import Progress, make_request  # noqa: PLC0415 - see main.py
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from rapide.tuning.capacity import plans  # noqa: PLC0415
     from rapide.tuning.tune import learn  # noqa: PLC0415
 
-    if not args.rate > 0 or not 0 <= args.headroom < 1:
+    if not 0 < args.rate < math.inf or not 0 <= args.headroom < 1:
         raise SettingsError(
             f"--rate {args.rate:g} and --headroom {args.headroom:g}: expected above 0, and a share below 1."
         )

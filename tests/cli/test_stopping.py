@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rapide.cli.stopping import EXIT_TERMINATED, cleared_away
@@ -35,11 +36,22 @@ def test_sigterm_leaves_no_folder_and_no_process_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
-def test_afterwards_the_signal_means_what_it_meant() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with cleared_away():
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_afterwards_a_signal_means_what_it_meant(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended, cleared_away():
+        signal.raise_signal(number)
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cleared_away():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _working_in(folder: Path) -> list[str]:

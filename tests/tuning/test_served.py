@@ -1,0 +1,51 @@
+"""The servers that a tuning starts, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rapide.cli.tune import usable_cpus
+from rapide.server.repository.digest import file_digest_text
+from rapide.tuning.configuration import default_configuration
+from rapide.tuning.served import Served, Site
+from tests import models
+
+pytestmark = pytest.mark.integration
+
+
+def test_ctrl_c_while_a_server_stops_leaves_none_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    root = models.repository(tmp_path / "models", {"m": {1: models.linear()}})
+    digest = file_digest_text(root / "m/1/model.onnx")
+    served = Served(Site(str(root), "m", 1, digest, usable_cpus(1), None), default_configuration(1))
+    served.__enter__()
+    supervisor = served._running.pid
+    workers = served.workers()
+    os.kill(supervisor, signal.SIGSTOP)  # it does not hear SIGTERM: the second Ctrl-C comes before its end
+    again = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    again.start()
+    with pytest.raises(KeyboardInterrupt):
+        served.__exit__(None, None, None)
+    again.join()
+    assert served._running.poll() is not None
+    assert not list(work.iterdir())
+    until_s = time.monotonic() + 10
+    while any(map(_is_alive, workers)) and time.monotonic() < until_s:  # they see that their supervisor is gone
+        time.sleep(0.05)
+    assert not [pid for pid in workers if _is_alive(pid)]
+
+
+def _is_alive(pid: int) -> bool:
+    """A zombie is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
