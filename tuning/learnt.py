@@ -1,13 +1,15 @@
 """What was measured of one model on one kind of machine, kept on disk after every step: an interrupted tuning
 goes on from there, and a second one for another SLO or profile simulates at once.
 
-It lies beside the tuning file, and is thrown away when the runtime is another or the number of rows per request.
+It lies beside the tuning file. Curves are thrown away when the runtime is another, when requests have more rows
+than were measured, and those of a variant when its file is another one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +33,23 @@ class Learnt:
     curves: Curves = field(default_factory=Curves)
     costs: Costs | None = None
     calibrated_for: str = ""
+    largest_rows: int = 0
+    """The largest run that the curves were measured for."""
+    variants: dict[str, str] = field(default_factory=dict)
+    """Variant → digest of its file when it was measured."""
+
+    def keep(self, largest_rows: int, variants: Mapping[str, str]) -> None:
+        """Forgets the curves that say nothing of runs of up to ``largest_rows`` rows, or of ``variants`` as they
+        are now; what is measured from now on is of these."""
+        if largest_rows > self.largest_rows:
+            self.curves = Curves()
+            self.largest_rows = largest_rows
+        for name in [name for name, digest in variants.items() if self.variants.get(name, digest) != digest]:
+            self.curves = Curves(
+                {knobs: curve for knobs, curve in self.curves.done.items() if knobs.variant != name},
+                {knobs: why for knobs, why in self.curves.failed.items() if knobs.variant != name},
+            )
+        self.variants.update(variants)
 
     @classmethod
     def load(cls, path: Path) -> Learnt:
@@ -45,6 +64,8 @@ class Learnt:
                 Curves({curve.knobs: curve for curve in curves}),
                 costs,
                 fields.text("calibrated_for", ""),
+                fields.optional_integer("largest_rows") or 0,
+                {name: str(digest) for name, digest in fields.mapping("variants", {}).items()},
             )
         except (OSError, FieldError, TypeError, KeyError, ValueError):
             return cls()
@@ -56,6 +77,8 @@ class Learnt:
             "schema": SCHEMA,
             "onnxruntime": version("onnxruntime"),
             "calibrated_for": self.calibrated_for,
+            "largest_rows": self.largest_rows,
+            "variants": self.variants,
             "curves": [curve.to_json() for curve in self.curves.done.values()],
             "costs": None if self.costs is None else self.costs.to_json(),
         }

@@ -22,7 +22,7 @@ def page(found: Found) -> Page:
             "objective": request.objective,
             "load": f"{request.arrivals.count} requests at {request.arrivals.rate_per_s:.0f}/s",
             "simulated": f"{found.simulated} configurations",
-            "proven": f"{len(found.proofs)} by replay, {request.rounds} rounds each",
+            "proven": f"{len(found.proofs)} by replay, up to {request.rounds} rounds each",
         }
     )
     for note in found.notes:

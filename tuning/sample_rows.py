@@ -22,6 +22,7 @@ from rapide.server.repository.layout import GOLDEN_FILE
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.signature import Signature
 from rapide.server.tensors import Array
+from rapide.tuning.errors import TuningError
 
 POOL_ROWS: Final = 4096
 MOST_ELEMENTS: Final = 8_000_000
@@ -29,10 +30,16 @@ MOST_ELEMENTS: Final = 8_000_000
 
 
 def pool_of(entry: VersionEntry, model: Model, seed: int = 0) -> list[Array]:
-    """Inputs of as many rows as the pool has, in the signature's order; of one request for a model without
-    rows."""
+    """Inputs of as many rows as the pool has, in the signature's order; of one request for a model without rows.
+
+    Raises TuningError where no row is known that the model takes.
+    """
     known = _known(entry, model)
-    if not model.signature.batchable or not known or not len(known[0]):
+    if not known or known[0].shape[:1] == (0,):
+        raise TuningError(
+            f"no row is known that {entry.model}/{entry.version} takes.", hint="Publish it with golden rows."
+        )
+    if not model.signature.batchable:
         return known
     random = np.random.default_rng(seed)
     elements = sum(array[:1].size for array in known)
@@ -52,8 +59,13 @@ def batch_of(pool: Sequence[Array], rows: int, number: int) -> list[Array]:
     ]
 
 
-def save(pool: Sequence[Array], signature: Signature, path: Path) -> None:
-    """Writes the pool as a replay reads recorded rows: arrays by the inputs' names, texts as unicode."""
+def save(pool: Sequence[Array], signature: Signature, path: Path, least_rows: int = 1) -> None:
+    """Writes the pool as a replay reads recorded rows: arrays by the inputs' names, texts as unicode.
+
+    ``least_rows``: those of the largest request. A pool of images has fewer, and begins again after its end.
+    """
+    if signature.batchable and len(pool[0]) < least_rows:
+        pool = batch_of(pool, least_rows, 0)
     arrays = {spec.name: _plain(array) for spec, array in zip(signature.inputs, pool, strict=True)}
     with path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type] # numpy's stub takes the keywords for its own

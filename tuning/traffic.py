@@ -11,6 +11,7 @@ from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import Profile
 from rapide.profiles.errors import ProfileError
 from rapide.profiles.model_profile import ModelProfile
+from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.errors import TuningError
 
 LEAST_REQUESTS: Final = 30
@@ -20,6 +21,7 @@ LONGEST_PAUSE_S: Final = 0.5
 day."""
 WINDOW_S: Final = 6.0
 MOST_REQUESTS: Final = 20_000
+MOST_ROWS: Final = ModelTuning().max_queue_rows
 
 
 def used(profile: Profile, model: str, digest: str, *, any_version: bool = False) -> ModelProfile:
@@ -41,12 +43,24 @@ def used(profile: Profile, model: str, digest: str, *, any_version: bool = False
 
 
 def busiest(arrivals: Arrivals, window_s: float = WINDOW_S, most: int = MOST_REQUESTS) -> Arrivals:
-    """The ``window_s`` seconds with the most requests, pauses cut short. Raises TuningError for too few
-    requests."""
+    """The ``window_s`` seconds with the most requests, pauses cut short. Raises TuningError for too few requests,
+    and for such as cannot be replayed at a server as it is by default."""
     if arrivals.count < LEAST_REQUESTS:
         raise TuningError(
             f"the profile holds {arrivals.count} arrival{'s' * (arrivals.count != 1)}; at least {LEAST_REQUESTS} "
             "are needed for a percentile to say anything.",
+            hint="Record more traffic, or begin with a made-up one: rapide profile --help.",
+        )
+    least, largest = int(arrivals.rows.min()), int(arrivals.rows.max())
+    if least < 1 or largest > MOST_ROWS:
+        raise TuningError(
+            f"the profile holds requests of {least if least < 1 else largest:,} rows: expected 1 to "
+            f"{MOST_ROWS:,}, as many as a server's queue takes by default.",
+            hint="Record a profile of smaller requests, or make one up: rapide profile --help.",
+        )
+    if not arrivals.instants_s[-1] > arrivals.instants_s[0]:
+        raise TuningError(
+            f"all {arrivals.count} arrivals of the profile came at one instant: that is no load per second.",
             hint="Record more traffic, or begin with a made-up one: rapide profile --help.",
         )
     dense = arrivals.squeezed(LONGEST_PAUSE_S)

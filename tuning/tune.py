@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from rapide.tuning.budget import Budget, Over
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
-from rapide.tuning.curves import Subject, explore, in_child
+from rapide.tuning.curves import Subject, explore, in_child, sizes_for
 from rapide.tuning.errors import TuningError
 from rapide.tuning.learnt import Learnt, write_whole
 from rapide.tuning.proof import Measured, Proof, is_better, prove
@@ -158,7 +158,8 @@ def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget) -> tuple[S
     found.stalls = stall_meter.measure(request.cpus, STALLS_S * request.effort)
     model = load_model(request.entry, SessionOptions())
     rows_file = folder / "rows.npz"
-    sample_rows.save(sample_rows.pool_of(request.entry, model), model.signature, rows_file)
+    pool = sample_rows.pool_of(request.entry, model)
+    sample_rows.save(pool, model.signature, rows_file, int(request.arrivals.rows.max()))
     learnt = Learnt.load(request.learnt_path)
     _measure(request, found, learnt, steps, budget.over("measure"))
     batchable = model.signature.batchable
@@ -246,6 +247,7 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over
     subject = Subject(
         request.models, request.entry.model, request.entry.version, names, int(request.arrivals.rows.max())
     )
+    learnt.keep(sizes_for(subject)[-1], _digests(request.entry, names))
     measure = in_child(subject, request.cpus, request.effort)
     step = steps.within("measure")
 
@@ -258,6 +260,14 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over
         found.notes.append("There was no time to measure all knobs; the next run goes on from here.")
     found.failed = list(learnt.curves.failed.values())
     learnt.save(request.learnt_path)
+
+
+def _digests(entry: VersionEntry, names: Sequence[str]) -> dict[str, str]:
+    """Variant → digest of its file. The default's is the whole tuning's key."""
+    if entry.manifest is None:
+        return {}
+    files = {variant.name: variant.file for variant in entry.manifest.variants}
+    return {name: entry.manifest.files[files[name]].sha256 for name in names if name in files}
 
 
 def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps: _Steps, over: Over) -> None:

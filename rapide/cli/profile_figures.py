@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from rapide.profiles.arrival_record import ArrivalRecord
 from rapide.profiles.document import Profile
 from rapide.profiles.drift import usage_of
 from rapide.profiles.histogram import Histogram
@@ -41,7 +42,7 @@ def facts(profile: Profile, known: ModelProfile) -> dict[str, str]:
         "first": _time(arrivals.first_s),
         "last": _time(arrivals.last_s),
         "mean rate": f"{arrivals.rate_per_s:.4g} /s",
-        "busiest second": f"{int(arrivals.seconds.max(initial=0)):,}",
+        "busiest second": f"{_busiest_second(arrivals):,}",
         "burstiness": f"{usage_of(known, profile.workers).burstiness:.2f}",
         "rows per request": _spread(known.rows),
     }
@@ -128,6 +129,12 @@ def duration(seconds: float) -> str:
 
 def hours_with_traffic(counts: Sequence[int]) -> int:
     return sum(count > 0 for count in counts)
+
+
+def _busiest_second(arrivals: ArrivalRecord) -> int:
+    """Of the whole server in the last minutes with traffic, or earlier at one worker, whichever is more."""
+    earlier = [burst.most for burst in arrivals.bursts if burst.window_s == 1.0]
+    return int(max([arrivals.seconds.max(initial=0), *earlier]))
 
 
 def _spread(histogram: Histogram) -> str:

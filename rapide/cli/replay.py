@@ -48,7 +48,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("profile", metavar="PROFILE|merge", help="what `rapide profile --save` wrote")
+    parser.add_argument(
+        "profile", metavar="PROFILE|merge", help="what `rapide profile --save` wrote, or a server (http://…)"
+    )
     parser.add_argument(
         "targets", nargs="+", metavar="URL|FILE", help="the server: grpc://host:8001 or http://host:8000; for "
         "merge, the saved parts of several hosts"
@@ -181,12 +183,12 @@ def _kept(args: argparse.Namespace, found: ReplayResult, make_page: Callable[[],
 
 def _replayed(args: argparse.Namespace) -> tuple[ReplayResult, Mapping[str, str]]:
     """What a replay found, and how it was run."""
+    from rapide.cli.profile_source import read_profile  # noqa: PLC0415
     from rapide.loadtests.replay.run import replay  # noqa: PLC0415
-    from rapide.profiles.document import Profile  # noqa: PLC0415
 
     if len(args.targets) != 1:
         raise InvalidRequest(f"expected one server, got {len(args.targets)}: {', '.join(args.targets)}.")
-    plan = _plan(args, Profile.load(args.profile))
+    plan = _plan(args, read_profile(args.profile))
     with _progress(quiet=args.json) as on_progress:
         return replay(plan, on_progress), _facts(args, plan)
 

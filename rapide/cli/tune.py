@@ -45,7 +45,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("name", help="the model")
     parser.add_argument("--version", type=int, default=0, metavar="N", help="which version (default: the newest)")
     parser.add_argument(
-        "--profile", metavar="FILE", help="the recorded usage, as `rapide profile --save` writes it"
+        "--profile",
+        metavar="FILE",
+        help="the recorded usage, as `rapide profile --save` writes it, or a server (http://…)",
     )
     parser.add_argument("--slo", help="what must hold, such as p99<5ms or p99<5ms,p50<1ms,errors<0.1%%")
     parser.add_argument(
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def make_request(args: argparse.Namespace) -> Request:
     """What the command line asks for. Raises RapideError."""
-    from rapide.profiles.document import Profile  # noqa: PLC0415 - see main.py
+    from rapide.cli.profile_source import read_profile  # noqa: PLC0415 - see main.py
     from rapide.profiles.errors import ProfileError  # noqa: PLC0415
     from rapide.tuning.errors import TuningError  # noqa: PLC0415
     from rapide.tuning.slo import Slo  # noqa: PLC0415
@@ -109,9 +111,9 @@ def make_request(args: argparse.Namespace) -> Request:
     entry = find_version(args.models, args.name, args.version)
     digest = _digest(entry)
     try:
-        arrivals = used(Profile.load(args.profile), args.name, digest, any_version=args.any_version).exact()
+        arrivals = used(read_profile(args.profile), args.name, digest, any_version=args.any_version).exact()
     except ProfileError as error:
-        raise TuningError(str(error)) from None
+        raise TuningError(error.message, hint=error.hint) from None
     return Request(
         models=args.models,
         entry=entry,

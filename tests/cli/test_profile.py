@@ -16,6 +16,7 @@ import pytest
 
 from rapide.cli.main import main
 from rapide.cli.profile_figures import duration, row_bars
+from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import Profile
 from rapide.profiles.histogram import ROWS, Histogram
 from rapide.profiles.synthetic import KINDS
@@ -67,6 +68,13 @@ def test_show(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "in all" in shown
     assert "4.5 ms" in shown
     assert said(capsys, str(saved)) == shown  # a file alone is shown, too
+
+
+def test_the_busiest_second_may_be_hours_ago(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.json"
+    flood_then_calm = np.concatenate([np.linspace(0.0, 0.9, 500), 10.0 + np.arange(900.0)])
+    path.write_bytes(document(Arrivals(flood_then_calm, np.ones(1400, np.int64))))
+    assert "busiest second        500\n" in said(capsys, "show", str(path))
 
 
 def test_save_from_a_server(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,13 @@ def test_two_hosts_share_a_replay(server: Served, profile: Path, tmp_path: Path)
     assert len(document["generator_busy"]) == 2
 
 
+def test_what_a_server_has_recorded_is_replayed_without_a_file(server: Served, profile: Path) -> None:
+    assert rapide(profile, f"grpc://{server.grpc}", "--duration", "0.5").returncode == 0
+    said = rapide(server.http_url, f"grpc://{server.grpc}", "--duration", "0.5", "--json")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert json.loads(said.stdout)["answered"] > 10
+
+
 @pytest.mark.parametrize("protocol", ["json", "binary"])
 def test_a_twin_over_http(server: Served, profile: Path, protocol: str) -> None:
     said = rapide(
@@ -98,7 +105,9 @@ def test_a_twin_over_http(server: Served, profile: Path, protocol: str) -> None:
         (["--start-at", "noon"], "--start-at: 'noon' is no time"),
         (["--start-at", "2020-01-01T00:00:00Z"], "after the instant at which it was to start"),
         (["grpc://other:8001"], "expected one server, got 2"),
-        (["--processes", "0"], "processes must be above 0"),
+        (["--processes", "0"], "processes must be a number above 0"),
+        (["--skip-idle", "-1"], "skip_idle_s must be a number that is not below 0"),
+        (["--twin", "--rate", "1e12"], "expected at most 20,000,000 requests"),
     ],
 )
 def test_what_cannot_be_replayed_is_said(server: Served, profile: Path, arguments: list[str], words: str) -> None:

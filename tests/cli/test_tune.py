@@ -48,6 +48,8 @@ def test_what_cannot_be_tuned_is_told_before_anything_is_measured(
     assert "has no version 7. It has 1, 2" in said(capsys, *tune, "--profile", good, *slo, "--version", "7")
     assert "there is no model 'x'" in said(capsys, "tune", str(root), "x", "--profile", good, *slo)
     assert "--cores is 4096" in said(capsys, *tune, "--profile", good, *slo, "--cores", "4096")
+    nobody = said(capsys, *tune, "--profile", "http://127.0.0.1:9", *slo)
+    assert "http://127.0.0.1:9/profile cannot be reached" in nobody
     missing = said(capsys, *tune, "--profile", str(tmp_path / "no.json"), *slo)
     assert "no.json: cannot be read: No such file" in missing
     other = profile_of(tmp_path / "other.json", model="other")
@@ -79,6 +81,7 @@ def test_plan_needs_a_rate_that_makes_sense(
 ) -> None:
     plan = ("plan", str(root), "m", "--profile", profile_of(tmp_path / "p.json"), "--slo", "p99<5ms")
     assert "--rate -1" in said(capsys, *plan, "--rate", "-1")
+    assert "--rate inf" in said(capsys, *plan, "--rate", "inf")
     assert "--headroom 1" in said(capsys, *plan, "--rate", "1e6", "--headroom", "1")
 
 

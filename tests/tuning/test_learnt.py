@@ -16,8 +16,9 @@ from tests.tuning.curves_of import curve_of
 
 
 def learnt() -> Learnt:
-    curve = curve_of(lambda rows: 2.0 * rows, Knobs(threads=2))
-    return Learnt(Curves({curve.knobs: curve}), Costs(noise_us=(1.0, 2.0)), "grpc, 4 rows")
+    curves = [curve_of(lambda rows: 2.0 * rows, knobs) for knobs in (Knobs(threads=2), Knobs("int8"))]
+    known = Curves({curve.knobs: curve for curve in curves})
+    return Learnt(known, Costs(noise_us=(1.0, 2.0)), "grpc, 4 rows", 64, {"int8": "ab"})
 
 
 def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:
@@ -25,6 +26,21 @@ def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:
     learnt().save(path)
     assert Learnt.load(path) == learnt()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_curves_of_smaller_runs_say_nothing_of_larger_ones() -> None:
+    known = learnt()
+    known.keep(32, {"int8": "ab"})
+    assert set(known.curves.done) == {Knobs(threads=2), Knobs("int8")}
+    known.keep(128, {"int8": "ab"})
+    assert (known.curves.done, known.largest_rows) == ({}, 128)
+
+
+def test_a_variant_that_was_made_anew_is_measured_anew() -> None:
+    known = learnt()
+    known.keep(64, {"int8": "cd", "fp16": "ef"})
+    assert set(known.curves.done) == {Knobs(threads=2)}
+    assert known.variants == {"int8": "cd", "fp16": "ef"}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"schema": 1, "onnxruntime": "0.1"}', b'{"schema": 9}'])

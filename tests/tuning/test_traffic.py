@@ -25,6 +25,17 @@ def test_too_few_requests_are_told(count: int, said: str) -> None:
         busiest(Arrivals(np.zeros(count), np.ones(count, int)))
 
 
+@pytest.mark.parametrize("rows", [0, 4097, 2**50])
+def test_rows_that_no_default_server_takes_are_told(rows: int) -> None:
+    with pytest.raises(TuningError, match=f"holds requests of {rows:,} rows: expected 1 to 4,096"):
+        busiest(Arrivals(np.arange(50.0), np.full(50, rows)))
+
+
+def test_a_load_without_a_duration_is_told() -> None:
+    with pytest.raises(TuningError, match="all 50 arrivals of the profile came at one instant"):
+        busiest(Arrivals(np.ones(50), np.ones(50, int)))
+
+
 def test_a_profile_of_another_model_is_told() -> None:
     profile = synthetic("steady", model="other", rate_per_s=100, duration_s=2)
     with pytest.raises(TuningError, match="cannot be used for m"):
