@@ -21,6 +21,7 @@ import sys
 from collections.abc import Sequence
 
 from rapide import __version__
+from rapide.cli.printable import printable
 from rapide.server.errors import RapideError
 
 COMMANDS = {
@@ -129,6 +130,7 @@ def _fail(args: argparse.Namespace, error: BaseException, message: str, hint: st
     if os.environ.get("RAPIDE_DEBUG", "") not in ("", "0"):
         raise error
     if getattr(args, "json", False):
-        print(json.dumps({"error": message, "hint": hint}, ensure_ascii=False))
-    print(f"rapide: {message}", *([hint] if hint else []), sep="\n  ", file=sys.stderr)
+        print(printable(json.dumps({"error": message, "hint": hint}, ensure_ascii=False)))
+    said = "\n  ".join([f"rapide: {message}", *([hint] if hint else [])])
+    print(printable(said, kept="\n"), file=sys.stderr)  # a server or a file may have had a part in it
     return code

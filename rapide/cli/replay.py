@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rapide.cli.printable import printable
 from rapide.cli.report_page import check_folder, check_page, write_page
 from rapide.server.errors import InvalidRequest, RapideError
 
@@ -159,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.to_json(found, verdicts, compared), ensure_ascii=False))
     else:
-        print("\n".join(report.lines(found, verdicts, compared)))
+        print(printable("\n".join(report.lines(found, verdicts, compared)), kept="\n"))  # servers gave reasons
     for text in missing:
         print(f"rapide: {text}", file=sys.stderr)
     if found.stopped == "interrupted":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from rapide.cli.printable import printable
+
 Row = Sequence[str]
 
 
@@ -14,16 +16,11 @@ def print_table(columns: Row, rows: Sequence[Row], *, right: frozenset[str] = fr
     On a terminal a cell that repeats the one above in the first column is left blank; elsewhere every line stands
     for itself.
     """
-    clean = [tuple(_printable(cell) for cell in row) for row in rows]
+    clean = [tuple(printable(cell) for cell in row) for row in rows]
     if sys.stdout.isatty():
         _print_rich(columns, clean, right)
     else:
         _print_plain(columns, clean, right)
-
-
-def _printable(cell: str) -> str:
-    """``cell`` on one line and without control characters: others wrote it, and terminals obey them."""
-    return cell if cell.isprintable() else "".join(sign if sign.isprintable() else " " for sign in cell)
 
 
 def _print_plain(columns: Row, rows: Sequence[Row], right: frozenset[str]) -> None:

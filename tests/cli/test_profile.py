@@ -194,6 +194,7 @@ def test_what_is_wrong_is_said(name: str, capsys: pytest.CaptureFixture[str]) ->
         (200, b"<html>", "expected JSON, got expecting value at line 1"),
         (200, b'{"kind":"rapide-profile","schema":9}', "schema: expected 1, got 9. Read it with the rapide that"),
         (200, NOTHING[:-20], "expected JSON, got"),
+        (404, b'{"error": "\\u001b[2J\\ud800 gone"}', "/profile answered 404:  [2J  gone"),
     ],
 )
 def test_what_a_server_may_say(status: int, body: bytes, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,6 +203,12 @@ def test_what_a_server_may_say(status: int, body: bytes, message: str, capsys: p
     shown = capsys.readouterr().err.replace("\n  ", ". ")
     assert message in shown
     assert url in shown
+
+
+def test_half_a_sign_in_an_error_is_no_second_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(404, b'{"error": "\\ud800 gone"}') as url:
+        assert main(["profile", url, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"].endswith("/profile answered 404:   gone")
 
 
 def test_a_port_that_does_not_speak_http(capsys: pytest.CaptureFixture[str]) -> None:
