@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from html import escape
 from typing import Any, Final
@@ -16,6 +17,7 @@ _STYLE: Final = {
     "svg.hashsalt": "rapide",  # the same picture, the same bytes
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,  # names of features and models may have dollar signs
     "text.color": INK.stand_in,
     "axes.edgecolor": GRID.stand_in,
     "axes.labelcolor": MUTED.stand_in,
@@ -49,7 +51,9 @@ def draw(title: str, paint: Callable[[Any], None]) -> str:
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise NoMatplotlib from error
-    with rc_context(_STYLE):
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # Text stays text, and the reader's browser has the fonts for it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()

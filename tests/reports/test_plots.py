@@ -41,6 +41,19 @@ def test_lines() -> None:
         assert f"var(--series-{index}, " in svg
 
 
+def test_dollar_signs_in_names_are_no_formulas() -> None:
+    series = [plots.Series("a $x^$ b", [1, 2], [1, 2]), plots.Series("c", [1, 2], [1, 2])]
+    _, text = parsed(plots.lines(series, x="$_$", y="y", title="in $ or $^"))
+    for name in ("a $x^$ b", "$_$", "in $ or $^"):
+        assert name in text
+    assert "$\\frac{$" in parsed(plots.bars(["$\\frac{$", "b"], [1, 2], y=""))[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_are_kept_without_a_warning() -> None:
+    assert "車 ماركة" in parsed(plots.bars(["車 ماركة", "b"], [1, 2], y="", title="日本語"))[1]
+
+
 def test_an_axis_may_begin_at_zero() -> None:
     series = [plots.Series("a", [1, 2, 3], [1005, 1010, 1015])]
     for from_zero in (False, True):
