@@ -206,7 +206,7 @@ def _read_batch(node: Node) -> BatchCost:
         rows=node["rows"].number(),
         runs=node["runs"].whole(),
         requests=node["requests"].whole(),
-        **{field: node[field].number() for field in _BATCH_FIELDS if field in node},
+        **{field: node[field].number() for field in _BATCH_FIELDS if field != "queue_s" or field in node},
     )
 
 

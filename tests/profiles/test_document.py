@@ -167,6 +167,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "sum beyond floats": (_set("models", 0, "rows", "sum", to=10**400), r"rows\.sum: expected a finite number"),
     "sum not finite": (_set("models", 0, "rows", "sum", to=float("nan")), r"rows\.sum: expected a finite number"),
+    "batch without a cost": (
+        lambda document: document["models"][0]["batches"][0].pop("compute_s"),
+        r"batches\[0\]\.compute_s: expected a value, got no such key",
+    ),
     "workers missing": (lambda document: document.pop("workers"), "workers: expected a value, got no such key"),
     "twice": (lambda document: document["models"].append(document["models"][0]), "expected each version once"),
 }
