@@ -47,6 +47,8 @@ class Point:
     def read(cls, fields: Fields) -> Point:
         """Raises FieldError."""
         us, low_us, high_us = (fields.optional_number(name) or 0.0 for name in ("us", "low_us", "high_us"))
+        if not us > 0:
+            raise fields.wrong("us", "a time above 0", us)
         return cls(fields.integer("rows", least=1), us, low_us, high_us, fields.integer("runs"))
 
 
@@ -141,10 +143,13 @@ class Curve:
     @classmethod
     def read(cls, fields: Fields) -> Curve:
         """Raises FieldError."""
-        raw = fields.mapping("knobs")
+        raw, points = fields.mapping("knobs"), fields.each("points", Point.read)
+        rows = [point.rows for point in points]
+        if not rows or sorted(set(rows)) != rows:
+            raise fields.wrong("points", "points by ascending rows, at least one", rows)
         return cls(
             Knobs(**{name: raw[name] for name in Knobs().to_json() if name in raw}),
-            fields.each("points", Point.read),
+            points,
             fields.optional_number("load_ms") or 0.0,
             fields.integer("memory_bytes"),
         )

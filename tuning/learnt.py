@@ -67,7 +67,7 @@ class Learnt:
                 fields.optional_integer("largest_rows") or 0,
                 {name: str(digest) for name, digest in fields.mapping("variants", {}).items()},
             )
-        except (OSError, FieldError, TypeError, KeyError, ValueError):
+        except (OSError, FieldError, TypeError, KeyError, ValueError, OverflowError):
             return cls()
 
     def save(self, path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rapide.cli.printable import printable
 from rapide.cli.report_page import check_page, write_page
 from rapide.cli.stopping import cleared_away
 
@@ -254,11 +255,15 @@ def _explain(args: argparse.Namespace) -> int:
         ) from None
     except FieldError as error:
         raise TuningError(f"{path} cannot be read: {error}.", hint="Tune again.") from None
-    print(
-        json.dumps(json.loads(file.to_bytes()), ensure_ascii=False)
-        if args.json
-        else "\n".join(explanation(file, path))
-    )
+    if args.json:
+        print(json.dumps(json.loads(file.to_bytes()), ensure_ascii=False))
+        return 0
+    try:
+        lines = explanation(file, path)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
+        # Nothing but these words depends on the evidence, so nothing else reads it with care.
+        raise TuningError(f"{path} cannot be explained: its evidence was damaged.", hint="Tune again.") from None
+    print(printable("\n".join(lines), kept="\n"))
     return 0
 
 

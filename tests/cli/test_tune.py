@@ -108,6 +108,8 @@ def test_explain_says_why_or_that_there_is_nothing(
         assert words in text
     assert main([*explain, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["workers"] == 1
+    path.write_text(path.read_text().replace('"rounds"', '"round"'))
+    assert "cannot be explained: its evidence was damaged. Tune again." in said(capsys, *explain)
     path.write_text("{")
     assert "cannot be read" in said(capsys, *explain)
 

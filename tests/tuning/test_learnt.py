@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -26,6 +27,19 @@ def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:
     learnt().save(path)
     assert Learnt.load(path) == learnt()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+POINT = {"rows": 2, "us": 4.0, "low_us": 4.0, "high_us": 4.0, "runs": 100}
+
+
+@pytest.mark.parametrize("points", [[], [POINT, POINT], [POINT, POINT | {"rows": 1}], [POINT | {"us": 0}]])
+def test_curves_that_cannot_be_are_measured_again(tmp_path: Path, points: list[dict[str, float]]) -> None:
+    path = tmp_path / "learnt.json"
+    learnt().save(path)
+    document = json.loads(path.read_bytes())
+    document["curves"][0]["points"] = points
+    path.write_text(json.dumps(document))
+    assert Learnt.load(path) == Learnt()
 
 
 def test_curves_of_smaller_runs_say_nothing_of_larger_ones() -> None:
