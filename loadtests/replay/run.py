@@ -29,6 +29,7 @@ from rapide.loadtests.wire.connection import NOT_SENT
 GRPC_CONNECTIONS = 16
 HTTP_CONNECTIONS, MOST_HTTP_CONNECTIONS = 8, 512
 """Over all processes: opened at the start, and at most, as requests wait for one."""
+LONGEST_S = 366 * 86_400.0
 STARTS_IN_S = 0.1
 """From the word to the start, for every process to be waiting."""
 LOOK_EVERY_S = 0.05
@@ -60,6 +61,11 @@ def replay(plan: ReplayPlan, on_progress: OnProgress | None = None) -> ReplayRes
     """
     plan.check()
     whole = schedule(plan.requests, speed=plan.speed, skip_idle_s=plan.skip_idle_s)
+    if not whole.duration_s <= LONGEST_S:
+        raise ReplayError(
+            f"it would take {whole.duration_s / 86_400:,.0f} days.",
+            "Play faster (--speed 10x), or cut pauses short: --skip-idle 1.",
+        )
     all_due = whole.part(plan.part[0] - 1, plan.part[1])
     if not all_due.count:
         raise ReplayError(f"part {plan.part[0]} of {plan.part[1]} of {whole.count} requests is empty.")

@@ -44,7 +44,8 @@ def schedule(requests: Sequence[ModelArrivals], *, speed: float = 1.0, skip_idle
     instants_s = np.concatenate([each.arrivals.instants_s + each.start_s for each in requests])
     order = np.argsort(instants_s, kind="stable")
     due_s = instants_s[order]
-    due_s = (due_s - due_s[:1]) / speed
+    with np.errstate(over="ignore"):  # slower than any number can say is never
+        due_s = (due_s - due_s[:1]) / speed
     due_s, skipped_s = _without_pauses(due_s, skip_idle_s) if skip_idle_s else (due_s, 0.0)
     models = np.concatenate([np.full(each.arrivals.count, index) for index, each in enumerate(requests)])
     rows = np.concatenate([each.arrivals.rows for each in requests])

@@ -132,6 +132,12 @@ def test_what_cannot_be_replayed_is_said_before_anything_runs(server: Served, pr
         replay(plan(url, "linear", Arrivals(np.zeros(0), np.zeros(0, np.int64))))
 
 
+@pytest.mark.parametrize("speed", [1e-9, 1e-320])
+def test_a_replay_that_nobody_would_see_the_end_of_is_refused(speed: float) -> None:
+    with pytest.raises(ReplayError, match=r"it would take [0-9,inf]+ days"):
+        replay(plan("grpc://127.0.0.1:1", "m", steady(10, 1.0), speed=speed))
+
+
 def test_one_request_is_a_replay(server: Served) -> None:
     found = replay(plan(url_of(server, "grpc"), "linear", steady(1, 1.0), processes=3))
     assert (found.requests, found.answered) == (1, 1)
