@@ -129,11 +129,11 @@ def _doubling(times: int) -> onnx.ModelProto:
     return _model(nodes, [numpy_helper.from_array(np.zeros(1, np.float32), "c0")])
 
 
-def _sparse() -> onnx.ModelProto:
+def _sparse(dims: Sequence[int] = (1 << 20, 1 << 20)) -> onnx.ModelProto:
     values = numpy_helper.from_array(np.ones(1, np.float32), "w")
     indices = numpy_helper.from_array(np.zeros((1, 2), np.int64), "w_indices")
     made = _model([helper.make_node("Add", ["x", "w"], ["y"])])
-    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [1 << 20, 1 << 20]))
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, list(dims)))
     return made
 
 
@@ -359,6 +359,26 @@ ATTACKS: tuple[Attack, ...] = (
         "dimensions whose product overflows",
         "holds 8 bytes instead of 73786976294838206464",
         _wrote(lambda: _add(_initializer("w", [1 << 32, 1 << 32], bytes(8)))),
+    ),
+    Attack(
+        "an initializer of very many dimensions",
+        "its tensor 'w' has 200000 dimensions; the limit is 64",
+        _wrote(lambda: _add(_initializer("w", [1 << 62] * 200_000, bytes(8)))),
+    ),
+    Attack(
+        "an input of very many dimensions",
+        "its input 'x' has 300 dimensions; the limit is 64",
+        _wrote(lambda: _model([helper.make_node("Neg", ["x"], ["y"])], takes=("N", *[1 << 62] * 299))),
+    ),
+    Attack(
+        "a sparse tensor of very many dimensions",
+        "its tensor 'w' has 300 dimensions; the limit is 64",
+        _wrote(lambda: _sparse([1 << 62] * 300)),
+    ),
+    Attack(
+        "external data at a place that no file has",
+        "the place of a tensor's data is not a number",
+        _wrote(lambda: _outside("weights.bin", int("9" * 4300)), weights_bin=bytes(8)),
     ),
     Attack(
         "a negative dimension", r"has the shape \[-2\]", _wrote(lambda: _add(_initializer("w", [-2], bytes(8))))

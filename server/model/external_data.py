@@ -7,6 +7,7 @@ checked before the runtime sees the model (CVE-2022-25882 and CVE-2024-27318 wer
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from pathlib import Path
 
 from rapide.server.errors import BrokenVersion
 from rapide.server.repository.layout import is_safe_relative
+
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+"""A place in a file: no more digits than 64 bits need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,11 @@ def _regular_size_bytes(folder: Path, name: str) -> int:
 
 def place_of(entries: Mapping[str, str]) -> ExternalData:
     """The place that a tensor's ``external_data`` entries name. Raises BrokenVersion for numbers that are none."""
-    try:
-        offset, length = int(entries.get("offset", "0")), int(entries.get("length", "0"))
-    except ValueError:
-        raise BrokenVersion("the place of a tensor's data is not a number") from None
+    offset, length = (_number(entries.get(name, "0")) for name in ("offset", "length"))
     return ExternalData(entries.get("location", ""), offset, length)
+
+
+def _number(text: str) -> int:
+    if _NUMBER.fullmatch(text) is None:
+        raise BrokenVersion("the place of a tensor's data is not a number")
+    return int(text)

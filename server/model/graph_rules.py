@@ -31,6 +31,8 @@ MAX_DEPTH = 8
 MAX_FUNCTIONS = 10_000
 MAX_ROW_ELEMENTS = 1 << 24
 """Of the fixed dimensions of one input, beside the first: a 2048 × 2048 RGB image has 13 million."""
+MAX_DIMENSIONS = 64
+"""Of one tensor, as many as numpy knows. The product of very many would take minutes to compute and to write."""
 MAX_DENSE_BYTES = 1 << 31
 """What a sparse tensor may grow to when it is written out."""
 MAX_NAME = 1024
@@ -181,6 +183,7 @@ def _check_interface(graph: outline.Graph) -> None:
             raise BrokenVersion(f"its {what} {_shown(twice)} is there twice")
     for value in graph.input:
         shape = value.type.tensor_type.shape
+        _check_rank(len(shape.dim), f"input {_shown(value.name)}")
         fixed = [each.dim_value for each in shape.dim[1:] if each.HasField("dim_value")]
         elements = math.prod(max(1, size) for size in fixed)
         if elements > MAX_ROW_ELEMENTS:
@@ -357,14 +360,20 @@ def _check_sparse(sparse: outline.SparseTensor) -> None:
             f"its sparse tensor {name} of shape {_dims(sparse.dims)} takes {dense_bytes} bytes written out; "
             f"the limit is {MAX_DENSE_BYTES}"
         )
-    count = math.prod(sparse.values.dims)
+    count = _elements(sparse.values.dims, name)
     if list(sparse.indices.dims) not in ([count], [count, len(sparse.dims)]):
         raise BrokenVersion(
             f"its sparse tensor {name} has {count} values for indices of {_dims(sparse.indices.dims)}"
         )
 
 
+def _check_rank(rank: int, what: str) -> None:
+    if rank > MAX_DIMENSIONS:
+        raise BrokenVersion(f"its {what} has {rank} dimensions; the limit is {MAX_DIMENSIONS}")
+
+
 def _elements(dims: Sequence[int], name: str) -> int:
+    _check_rank(len(dims), f"tensor {name}")
     if any(size < 0 for size in dims):
         raise BrokenVersion(f"its tensor {name} has the shape {_dims(dims)}")
     return math.prod(dims)
