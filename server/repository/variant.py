@@ -16,6 +16,8 @@ from rapide.server.repository.fields import FieldError, Fields
 from rapide.server.repository.layout import MODEL_FILE, VARIANTS_FOLDER
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_ROWS = re.compile(r"[0-9]{1,9}")
+"""Python makes no number of text as long as a manifest may be."""
 ALTERNATIVES = "|"
 """Between features of a processor of which one is enough."""
 
@@ -145,7 +147,7 @@ def _read_latency(fields: Fields) -> dict[int, float]:
     out = {}
     for rows in latency.raw:
         value = latency.optional_number(rows)
-        if not (rows.isascii() and rows.isdigit()) or value is None:
+        if _ROWS.fullmatch(rows) is None or value is None:
             raise fields.wrong("latency_us", "rows and microseconds", rows)
         out[int(rows)] = value
     return out

@@ -58,6 +58,8 @@ def test_a_manifest_without_variants_says_nothing_of_them() -> None:
         ({"load_ms": "fast"}, r"'variants\[0\].load_ms' must be a finite number"),
         ({"latency_us": {"many": 3.0}}, r"'variants\[0\].latency_us' must be rows and microseconds"),
         ({"latency_us": {"1": None}}, "must be rows and microseconds"),
+        ({"latency_us": {"9" * 5000: 3.0}}, "must be rows and microseconds"),
+        ({"latency_us": {"²": 3.0}}, "must be rows and microseconds"),
         ({"needs_cpu": "avx"}, r"'variants\[0\].needs_cpu' must be a list"),
     ],
 )
