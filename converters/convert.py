@@ -10,6 +10,7 @@ published was checked by a process which nobody else's code ran in.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,8 @@ def convert(
     """
     started_s = time.monotonic()
     check_model_name(options.name)
+    _check_repository(options.repository)
+    _speed_rows(options)  # a profile that cannot be read is told before anything is opened
     _check_label(options)
     _check_parent(options)
     _check_classes(options)
@@ -161,6 +164,15 @@ def label_changes(text: str, version: int) -> LabelChanges:
             f"--label {text[:96]!r} is neither a label nor a label with a share of the requests",
             hint=f"Write --label {label}, or --label {label}:10% for a share.",
         ) from None
+
+
+def _check_repository(folder: Path) -> None:
+    """Raises ConversionError for a place where nothing can be published: work would be done for nothing."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise ConversionError(f"--to {folder}: {there} is no folder", hint="Name the folder of the repository.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConversionError(f"--to {folder}: {there} may not be written to")
 
 
 def _check_label(options: ConvertOptions) -> None:

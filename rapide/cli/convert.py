@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rapide.cli.child_limits import add_child_limits, child_limits
 from rapide.cli.finite import check_finite
 from rapide.cli.optimise import to_json as optimised_json
 from rapide.cli.report_page import check_page, write_page
@@ -18,7 +19,6 @@ from rapide.cli.stopping import cleared_away
 from rapide.converters.columns import PRECISIONS
 from rapide.converters.convert import Published, convert
 from rapide.converters.errors import ConversionError, GateRefused
-from rapide.converters.limits import GIB, Limits
 from rapide.converters.metric_names import METRIC_NAMES
 from rapide.converters.optimise.measures import read_limits
 from rapide.converters.options import ConvertOptions
@@ -156,20 +156,7 @@ def _add_checks(group: argparse._ArgumentGroup) -> None:
         metavar="US",
         help="largest time for one row on this machine (default: measured, not limited)",
     )
-    group.add_argument(
-        "--memory-gib",
-        type=float,
-        default=defaults.limits.memory_bytes / GIB,
-        metavar="X",
-        help=f"memory for the child process (default: {defaults.limits.memory_bytes / GIB:g})",
-    )
-    group.add_argument(
-        "--timeout",
-        type=float,
-        default=defaults.limits.time_s,
-        metavar="S",
-        help=f"seconds for the child process (default: {defaults.limits.time_s:g})",
-    )
+    add_child_limits(group, "the child process")
 
 
 @cleared_away()
@@ -213,20 +200,11 @@ def _written(path: Path | None, make: Callable[[], Any]) -> str:
 
 
 def _options(args: argparse.Namespace) -> ConvertOptions:
-    check_finite(
-        {
-            "--max-difference": args.max_difference,
-            "--max-latency-us": args.max_latency_us,
-            "--memory-gib": args.memory_gib,
-            "--timeout": args.timeout,
-        }
-    )
+    check_finite({"--max-difference": args.max_difference, "--max-latency-us": args.max_latency_us})
     if args.max_latency_us is not None and args.max_latency_us <= 0:
         raise ConversionError("--max-latency-us must be above 0")
     if args.max_difference < 0 or args.max_flips < 0:
         raise ConversionError("--max-difference and --max-flips cannot be below 0")
-    if args.memory_gib <= 0 or args.timeout <= 0:
-        raise ConversionError("--memory-gib and --timeout must be above 0")
     if bool(args.constant) == (args.model is not None):
         raise ConversionError(
             "give either a model or --constant",
@@ -254,7 +232,7 @@ def _options(args: argparse.Namespace) -> ConvertOptions:
         data_origin=args.data_origin,
         optimise=args.optimise,
         max_loss=read_limits(args.max_loss),
-        limits=Limits(memory_bytes=int(args.memory_gib * GIB), time_s=args.timeout),
+        limits=child_limits(args),
     )
 
 

@@ -10,11 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rapide.cli.finite import check_finite
+from rapide.cli.child_limits import add_child_limits, child_limits
 from rapide.cli.report_page import check_page, write_page
 from rapide.cli.stopping import cleared_away
 from rapide.converters.errors import ConversionError
-from rapide.converters.limits import GIB, Limits
 from rapide.converters.optimise.measures import DEFAULT_LIMITS, read_limits
 from rapide.converters.optimise.optimise import Optimised, optimise
 from rapide.converters.optimise.options import SIZES, OptimiseOptions
@@ -104,25 +103,11 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
-    defaults = Limits()
     group.add_argument("--only", default="", metavar="A,B", help="try these recipes alone")
     group.add_argument(
         "--keep", default="", metavar="A,B", help="keep these if they are near enough, even if they are not faster"
     )
-    group.add_argument(
-        "--memory-gib",
-        type=float,
-        default=defaults.memory_bytes / GIB,
-        metavar="X",
-        help=f"memory for each child process (default: {defaults.memory_bytes / GIB:g})",
-    )
-    group.add_argument(
-        "--timeout",
-        type=float,
-        default=defaults.time_s,
-        metavar="S",
-        help=f"seconds for each child process (default: {defaults.time_s:g})",
-    )
+    add_child_limits(group, "each child process")
 
 
 @cleared_away()
@@ -169,9 +154,6 @@ def to_json(optimised: Optimised) -> dict[str, Any]:
 
 
 def _options(args: argparse.Namespace) -> OptimiseOptions:
-    check_finite({"--memory-gib": args.memory_gib, "--timeout": args.timeout})
-    if args.memory_gib <= 0 or args.timeout <= 0:
-        raise ConversionError("--memory-gib and --timeout must be above 0")
     if args.rows is not None and not args.rows.is_file():
         raise ConversionError(f"the rows {args.rows} are no file that could be read")
     return OptimiseOptions(
@@ -184,7 +166,7 @@ def _options(args: argparse.Namespace) -> OptimiseOptions:
         max_loss=read_limits(args.max_loss),
         only=_names(args.only),
         keep=_names(args.keep),
-        limits=Limits(memory_bytes=int(args.memory_gib * GIB), time_s=args.timeout),
+        limits=child_limits(args),
     )
 
 

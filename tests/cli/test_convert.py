@@ -132,7 +132,9 @@ def test_a_refusal_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         pytest.param(["--memory-gib", "inf"], "--memory-gib inf is no finite number", id="memory"),
         pytest.param(["--timeout", "nan"], "--timeout nan is no finite number", id="timeout nan"),
         pytest.param(["--parent", "99"], "--parent 99: subject has no such version", id="parent"),
-        pytest.param(["--timeout", "0"], "--memory-gib and --timeout must be above 0", id="timeout"),
+        pytest.param(["--timeout", "0"], "--timeout 0 is not above 0 and at most 604800", id="timeout"),
+        pytest.param(["--timeout", "1e10"], "--timeout 1e+10 is not above 0 and at most", id="endless timeout"),
+        pytest.param(["--memory-gib", "1e30"], "--memory-gib 1e+30 is not above 0 and at most", id="all memory"),
     ],
 )
 def test_errors_are_words_and_exit_1(

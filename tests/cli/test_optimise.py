@@ -49,7 +49,7 @@ def test_for_scripts(repository: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--sizes", "1,x"], "--sizes '1,x' are no numbers"),
         (["--sizes", ""], "are no numbers"),
         (["--max-loss", "lots"], "--max-loss 'lots' is neither"),
-        (["--memory-gib", "0"], "must be above 0"),
+        (["--memory-gib", "0"], "--memory-gib 0 is not above 0"),
         (["--rows", "absent.csv"], "the rows absent.csv are no file"),
         (["--html", "absent/page.html"], "--html absent/page.html: there is no folder"),
         (["--timeout", "nan"], "--timeout nan is no finite number"),

@@ -115,6 +115,22 @@ def test_the_label_is_checked_before_any_work(good: Path) -> None:
         convert(options, lambda kind, text: pytest.fail("work began"), sandbox=InProcess())
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        pytest.param(
+            {"repository": Path("/dev/null/models")}, "/dev/null is no folder", id="a repository in a file"
+        ),
+        pytest.param({"profile": Path("nowhere.json")}, "nowhere.json", id="no profile"),
+    ],
+)
+def test_places_are_checked_before_any_work(good: Path, changed: dict[str, Any], message: str) -> None:
+    given = {"model": good / "model.joblib", "sample": good / "sample.parquet", "repository": good / "models"}
+    options = ConvertOptions(**{**given, "name": "subject", **changed})
+    with pytest.raises(RapideError, match=message):
+        convert(options, lambda kind, text: pytest.fail("work began"), sandbox=InProcess())
+
+
 def test_class_names_for_a_regressor(tmp_path: Path) -> None:
     frame = floats()
     saved(tmp_path, LinearRegression(), frame, frame["width"])
