@@ -135,6 +135,11 @@ class Session:
     def _blamed(self, error: Exception, arrays: list[Array]) -> RapideError:
         if isinstance(error, InvalidArgument):
             return InvalidRequest(f"the model refuses this input: {_safe_reason(error)}")
+        if _UNKNOWN_CATEGORY in str(error):
+            return InvalidRequest(
+                "the model refuses this input: a value in it is none of the categories that it was trained on",
+                hint="The model's metadata lists the texts that each feature may have.",
+            )
         fault = self._disagreement(arrays) or self._emptiness(arrays)
         if fault:
             return InvalidRequest(fault)
@@ -229,6 +234,8 @@ _SOURCE = "/onnxruntime_src/"
 _STATUS = re.compile(r"Status Message: (.*)", re.DOTALL)
 _PRIVATE = re.compile(r"[/\\]\w|\w::\w")
 """Paths of files, names in the runtime's source."""
+_UNKNOWN_CATEGORY = "Unknown Category and zeros = 0"
+"""What its OneHotEncoder says of a value that it does not know; encoders of the converters fail so by purpose."""
 
 
 def _reason(error: Exception) -> str:

@@ -615,6 +615,33 @@ def test_categories_of_any_kind_become_flags(tmp_path: Path, name: str) -> None:
     assert answers(published, feeds)["target"].ravel() == pytest.approx(model.predict(rows), rel=1e-4, abs=1e-4)
 
 
+UNKNOWN = {"make": "Frod", "doors": 7, "litres": 9.5}
+
+
+@pytest.mark.parametrize("column", UNKNOWN)
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=["one-hot", "ordinal"])
+def test_what_the_encoder_refuses_the_graph_refuses(tmp_path: Path, encoder: Any, column: str) -> None:
+    """An unknown category answered as if it were another one would be wrong, and nobody would know."""
+    frame = cars()[["make", "mileage"]].dropna().reset_index(drop=True)
+    frame["doors"] = random(4).choice([2, 3, 4, 5], len(frame))
+    frame["litres"] = random(4).choice([1.2, 1.6, np.nan], len(frame))
+    frame = frame[[column, "mileage"]]
+    steps = [("code", encoder, [column]), ("rest", "passthrough", ["mileage"])]
+    model = make_pipeline(ColumnTransformer(steps), DecisionTreeRegressor(max_depth=5, random_state=0))
+    published = converted(tmp_path, model, frame, frame["mileage"])
+    number = np.float32 if published.chosen.precision == "float32" else np.float64
+    kinds = {"make": object, "doors": np.int64, "litres": number, "mileage": number}
+    row = {name: frame[[name]].head(2).to_numpy(kinds[name]) for name in frame}
+    if column == "litres":
+        row = {"features": frame.head(2).to_numpy(number)}
+    assert answers(published, row)["target"].ravel() == pytest.approx(model.predict(frame.head(2)))
+    next(iter(row.values()))[1, 0] = UNKNOWN[column]
+    with pytest.raises(ValueError, match="unknown categories"):
+        model.predict(frame.head(2).assign(**{column: UNKNOWN[column]}))
+    with pytest.raises(Exception, match="Unknown Category"):  # onnxruntime's own exceptions share no other base
+        answers(published, row)
+
+
 @pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
 @pytest.mark.parametrize("scaled", [False, True], ids=["bare", "scaled"])
 def test_bins_begin_where_they_began_in_training(tmp_path: Path, encode: str, scaled: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto
+from skl2onnx.common._apply_operation import apply_cast, apply_reshape
 
 
 def columns_of(scope: Any, operator: Any, container: Any) -> list[tuple[str, Any]]:
@@ -41,3 +42,16 @@ def add_node(scope: Any, container: Any, kind: str, inputs: list[str], output: s
     output = output or scope.get_unique_variable_name(kind.lower())
     container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **attributes)
     return output
+
+
+def insist(scope: Any, container: Any, is_known: str, values: str) -> str:
+    """``values`` [N, K] as they are, if ``is_known`` [N, 1] is true, or one, in every row. Otherwise the graph
+    fails, as the original does: OneHotEncoder is the runtime's one operator that refuses a value."""
+    whole: str = scope.get_unique_variable_name("known")
+    apply_cast(scope, is_known, whole, container, to=TensorProto.INT64)
+    checked = add_node(
+        scope, container, "OneHotEncoder", [whole], op_domain="ai.onnx.ml", op_version=1, cats_int64s=[1], zeros=0
+    )
+    ones: str = scope.get_unique_variable_name("ones")
+    apply_reshape(scope, checked, ones, container, desired_shape=(-1, 1))
+    return add_node(scope, container, "Mul", [values, ones])

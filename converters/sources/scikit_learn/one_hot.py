@@ -18,7 +18,7 @@ from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64T
 from sklearn.preprocessing import OneHotEncoder
 
 from rapide.converters.columns import MISSING_TEXT
-from rapide.converters.sources.scikit_learn.nodes import add_constant, add_node, columns_of, is_missing
+from rapide.converters.sources.scikit_learn.nodes import add_constant, add_node, columns_of, insist, is_missing
 from rapide.server.tensors import Array
 
 _TYPES = ((DoubleTensorType, TensorProto.DOUBLE), (Int64TensorType, TensorProto.INT64))
@@ -51,6 +51,10 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
             flags = _flattened(scope, container, flags, len(categories)) if is_flat else flags
         else:
             flags = _flags_of_numbers(scope, container, name, kind, categories)
+            if encoder.handle_unknown == "error":
+                axis = add_constant(scope, container, TensorProto.INT64, [1], [1])
+                found = add_node(scope, container, "ReduceMax", [flags, axis], keepdims=1)
+                flags = insist(scope, container, found, flags)
         parts.append(_placed(scope, container, flags, target))
     joined = parts[0] if len(parts) == 1 else scope.get_unique_variable_name("flags")
     if len(parts) > 1:

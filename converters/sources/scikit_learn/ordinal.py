@@ -15,7 +15,7 @@ from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, String
 from sklearn.preprocessing import OrdinalEncoder
 
 from rapide.converters.columns import MISSING_TEXT
-from rapide.converters.sources.scikit_learn.nodes import add_constant, add_node, columns_of, is_missing
+from rapide.converters.sources.scikit_learn.nodes import add_constant, add_node, columns_of, insist, is_missing
 from rapide.server.tensors import Array
 
 
@@ -43,22 +43,29 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 def _encode_texts(scope: Any, container: Any, name: str, _kind: Any, categories: Array, encoder: Any) -> str:
     texts = [MISSING_TEXT if is_missing(value) else str(value) for value in categories]
-    raw = scope.get_unique_variable_name("codes")
-    add_node(
+    codes = _looked_up(scope, container, name, texts, _codes(categories, encoder), _unknown(encoder))
+    if encoder.handle_unknown != "error":
+        return codes
+    is_known = _looked_up(scope, container, name, texts, [1.0] * len(texts), 0.0)
+    return insist(scope, container, is_known, codes)
+
+
+def _looked_up(scope: Any, container: Any, name: str, keys: list[str], values: list[float], other: float) -> str:
+    """[N, 1]: for each text the value of its key."""
+    raw = add_node(
         scope,
         container,
         "LabelEncoder",
         [name],
-        raw,
         op_domain="ai.onnx.ml",
         op_version=2,
-        keys_strings=[text.encode() for text in texts],
-        values_floats=_codes(categories, encoder),
-        default_float=_unknown(encoder),
+        keys_strings=[key.encode() for key in keys],
+        values_floats=values,
+        default_float=other,
     )
-    codes: str = scope.get_unique_variable_name("codes")
-    apply_reshape(scope, raw, codes, container, desired_shape=(-1, 1))
-    return codes
+    column: str = scope.get_unique_variable_name("codes")
+    apply_reshape(scope, raw, column, container, desired_shape=(-1, 1))
+    return column
 
 
 def _encode_numbers(scope: Any, container: Any, name: str, kind: Any, categories: Array, encoder: Any) -> str:
@@ -77,13 +84,12 @@ def _encode_numbers(scope: Any, container: Any, name: str, kind: Any, categories
     apply_cast(scope, found, is_known, container, to=TensorProto.BOOL)
     unknown = add_constant(scope, container, TensorProto.FLOAT, [1], [_unknown(encoder)])
     add_node(scope, container, "Where", [is_known, product, unknown], result)
-    if len(known) == len(categories):
-        return str(result)
-    empty, encoded = (scope.get_unique_variable_name(part) for part in ("is_missing", "codes"))
-    add_node(scope, container, "IsNaN", [name], empty)
-    missing = add_constant(scope, container, TensorProto.FLOAT, [1], [float(encoder.encoded_missing_value)])
-    add_node(scope, container, "Where", [empty, missing, result], encoded)
-    return str(encoded)
+    if len(known) < len(categories):
+        empty = add_node(scope, container, "IsNaN", [name])
+        missing = add_constant(scope, container, TensorProto.FLOAT, [1], [float(encoder.encoded_missing_value)])
+        result = add_node(scope, container, "Where", [empty, missing, result])
+        is_known = add_node(scope, container, "Or", [is_known, empty])
+    return insist(scope, container, is_known, result) if encoder.handle_unknown == "error" else str(result)
 
 
 def _codes(categories: Array, encoder: Any) -> list[float]:
@@ -95,7 +101,7 @@ def _codes(categories: Array, encoder: Any) -> list[float]:
 
 
 def _unknown(encoder: Any) -> float:
-    """Where the original refuses unknown values, the graph, which cannot, gives NaN."""
+    """Where the original refuses unknown values, so does the graph (``insist``), whatever it finds for them."""
     return float("nan") if encoder.unknown_value is None else float(encoder.unknown_value)
 
 

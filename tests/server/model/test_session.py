@@ -105,6 +105,17 @@ def test_text_that_is_not_utf_8_is_the_callers_fault_and_located() -> None:
         session.run([given])
 
 
+def test_an_unknown_category_is_the_callers_fault() -> None:
+    encoder = helper.make_node(
+        "OneHotEncoder", ["x"], ["y"], domain="ai.onnx.ml", cats_strings=["Ford", "Opel"], zeros=0
+    )
+    x, y = models.port("x", TensorProto.STRING, ("N", 1)), models.port("y", TensorProto.FLOAT, ("N", 1, 2))
+    session = session_of(models.build([encoder], [x], [y]))
+    assert session.run([np.array([[b"Opel"]], object)])[0].tolist() == [[[0.0, 1.0]]]
+    with pytest.raises(InvalidRequest, match="none of the categories that it was trained on"):
+        session.run([np.array([[b"Frod"]], object)])
+
+
 def test_what_the_runtime_calls_invalid_is_the_callers_fault() -> None:
     with pytest.raises(InvalidRequest, match=r"the model refuses this input: indices element out of data bounds"):
         session_of(models.lookup()).run([np.array([99])])
