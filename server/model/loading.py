@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rapide.server.codecs.named import predict_codec
 from rapide.server.errors import BrokenVersion
 from rapide.server.machine import read_processor
 from rapide.server.model.external_data import ExternalData, check_external_data
@@ -177,6 +178,7 @@ class _Learned:
 def _from_manifest(session: Session, entry: VersionEntry, manifest: Manifest, variant: Variant | None) -> _Learned:
     signature = manifest.signature
     check_agreement(signature, session.inputs, session.outputs)
+    predict_codec(signature, manifest.features, manifest.predictions)  # names that lead nowhere break the version
     session.select([spec.name for spec in signature.inputs], [spec.name for spec in signature.outputs])
     if GOLDEN_FILE not in manifest.files:
         by_name = {tensor.name: tensor for tensor in session.inputs}

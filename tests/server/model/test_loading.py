@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rapide.server.errors import BrokenVersion, InvalidRequest
 from rapide.server.model import Model, SessionOptions, load_model
+from rapide.server.repository.manifest import Feature, Prediction
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.repository.variant import Variant
 from rapide.server.signature import DataType, Signature, TensorSpec
@@ -114,6 +115,21 @@ def test_a_manifest_that_contradicts_the_graph_is_broken(tmp_path: Path) -> None
     wrong = Signature((TensorSpec("x", DataType.FP32, (-1, 5)),), signature_of(models.linear()).outputs, True)
     with pytest.raises(BrokenVersion, match=r"input 'x' has shape \[-1, 5\]; in the graph"):
         load_published(tmp_path, models.linear(), signature=wrong)
+
+
+def test_a_manifest_whose_names_lead_nowhere_is_broken(tmp_path: Path) -> None:
+    """Otherwise the version would take the place of a good one, and fail each call by names."""
+    features = [Feature("a", "nowhere", 0, "number", required=True)]
+    with pytest.raises(BrokenVersion, match="feature 'a' into an input that is not there"):
+        load_published(tmp_path / "1", models.linear(), features=features)
+    features = [Feature(name, "x", column, "number", required=True) for column, name in enumerate("abcd")]
+    with pytest.raises(BrokenVersion, match="reads 'p' from an output that is not there"):
+        load_published(
+            tmp_path / "2",
+            models.linear(),
+            features=features,
+            predictions=[Prediction("p", "nowhere", None, "number")],
+        )
 
 
 def test_a_file_that_was_changed_after_publishing_is_broken(tmp_path: Path) -> None:
