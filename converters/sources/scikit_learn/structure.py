@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -32,7 +34,8 @@ class Node:
     estimator: Any
     before: Transform
     columns: tuple[str, ...] = ()
-    """The frame's columns that this estimator is given as they are; empty where something came before."""
+    """The frame's columns that this estimator is given as they are, missing values perhaps filled; empty where
+    anything else came before."""
 
 
 def root(estimator: Any, columns: tuple[str, ...]) -> Node:
@@ -116,7 +119,17 @@ def _of_pipeline(node: Node) -> Iterator[Node]:
         yield _child(node, name, step, before, columns)
         if not hasattr(step, "transform"):  # the predictor: nothing comes after it
             return
-        before, columns = _after(before, step), ()
+        before, columns = _after(before, step), columns if _only_fills(step, len(columns)) else ()
+
+
+def _only_fills(step: Any, columns: int) -> bool:
+    """Whether what comes out of ``step`` are the ``columns`` that went in, but for missing values."""
+    return (
+        isinstance(step, SimpleImputer)
+        and not step.add_indicator
+        and len(step.statistics_) == columns
+        and (step.keep_empty_features or not pd.isna(step.statistics_).any())
+    )
 
 
 def _after(before: Transform, step: Any) -> Transform:
