@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 from rapide.converters.sources.scikit_learn import (
     bins,
     dummy,
+    functions,
     imputer,
     narrowing,
     one_hot,
@@ -26,6 +27,7 @@ def register_parts() -> None:
     """Registers all of them."""
     bins.register()
     dummy.register()
+    functions.register()
     imputer.register()
     one_hot.register()
     ordinal.register()
