@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rapide.server.tensors import Array
+
+_DAMAGE = (EOFError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+"""What numpy lets through beside ValueError and OSError."""
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -18,9 +24,19 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, Array]:
-    """Reads what ``save_arrays`` wrote; texts come back as object arrays of str. Raises ValueError for pickles."""
-    with np.load(path, allow_pickle=False) as file:
-        loaded = {name: file[name] for name in file.files}
+    """Reads what ``save_arrays`` wrote; texts come back as object arrays of str.
+
+    Raises ValueError for pickles, and for what is no archive of arrays, or a damaged one.
+    """
+    try:
+        with path.open("rb") as opened:  # numpy leaves it open where it finds damage
+            file = np.load(opened, allow_pickle=False)
+            loaded = {"": file} if isinstance(file, np.ndarray) else {name: file[name] for name in file.files}
+    except _DAMAGE as error:
+        raise ValueError(f"it is no archive of arrays, or damaged ({error})") from error
+    for name, array in loaded.items():
+        if not name or not isinstance(array, np.ndarray):
+            raise ValueError(f"{name!r} in it is no array" if name else "it holds one array without a name")
     return {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in loaded.items()}
 
 

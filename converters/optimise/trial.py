@@ -19,7 +19,7 @@ from rapide.converters.optimise.loss import losses, worst_differences
 from rapide.converters.optimise.measures import METRIC
 from rapide.converters.optimise.rows import GOLDEN_INPUT, GOLDEN_OUTPUT, INPUT, TRUTH, part
 from rapide.converters.optimise.truth import lost, metrics
-from rapide.server.errors import RapideError
+from rapide.server.errors import InvalidRequest, RapideError
 from rapide.server.model.session import Session, SessionOptions
 from rapide.server.repository.manifest import Manifest, read_manifest
 from rapide.server.signature import Signature
@@ -55,7 +55,7 @@ class _Trial:
         before = _resident_bytes()
         content = self._path.read_bytes()
         session, load_ms = self._loaded(content)
-        session.run(as_request(part(self._rows, INPUT), self._manifest.signature, self._one))
+        _run(session, as_request(part(self._rows, INPUT), self._manifest.signature, self._one))
         memory_bytes = max(0, _resident_bytes() - before)
         answers = self._answers(session)
         size = len(content)
@@ -119,17 +119,23 @@ class _Trial:
 def _answered(session: Session, feeds: Mapping[str, Array], signature: Signature) -> dict[str, Array]:
     rows = len(next(iter(feeds.values())))
     step = _CHUNK_ROWS if signature.batchable else max(1, rows)
-    try:
-        pieces = [
-            session.run(as_request(feeds, signature, slice(start, start + step) if signature.batchable else None))
-            for start in range(0, rows, step)
-        ]
-    except RapideError as error:
-        raise GateRefused("trial", f"it fails on the rows: {error.__cause__ or error.message}") from error
+    pieces = [
+        _run(session, as_request(feeds, signature, slice(start, start + step) if signature.batchable else None))
+        for start in range(0, rows, step)
+    ]
     return {
         spec.name: decoded(np.concatenate([piece[index] for piece in pieces]))
         for index, spec in enumerate(signature.outputs)
     }
+
+
+def _run(session: Session, arrays: list[Array]) -> list[Array]:
+    try:
+        return session.run(arrays)
+    except InvalidRequest as error:
+        raise GateRefused("trial", f"it fails on the rows: {error.message}") from error
+    except RapideError as error:
+        raise GateRefused("trial", f"it fails on the rows: {error.__cause__ or error.message}") from error
 
 
 def _flipped(expected: Mapping[str, Array], answered: Mapping[str, Array]) -> list[int]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +38,37 @@ def test_no_pickle_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "pickled.npz", a=np.array([{"any": "object"}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
         load_arrays(tmp_path / "pickled.npz")
+
+
+def archive(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name, member in members.items():
+            file.writestr(name.replace("_", "."), member)
+    return content.getvalue()
+
+
+def written(save: Callable[..., None]) -> bytes:
+    content = io.BytesIO()
+    save(content, np.arange(10_000.0))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        pytest.param(b"", "no archive of arrays, or damaged", id="empty"),
+        pytest.param(b"PK\x03\x04 not really", "no archive of arrays, or damaged", id="no archive"),
+        pytest.param(written(np.savez)[:-100], "no archive of arrays, or damaged", id="cut short"),
+        pytest.param(
+            written(np.savez_compressed).replace(b"\x00\x00", b"\xff\xff"), "or damaged", id="other bytes"
+        ),
+        pytest.param(archive(a_npy=b"\x93NUMPY\x01\x00v\x00{'descr': ((".ljust(128)), "damaged", id="a header"),
+        pytest.param(archive(a_txt=b"hello"), "'a.txt' in it is no array", id="a text"),
+        pytest.param(written(np.save), "one array without a name", id="a lone array"),
+    ],
+)
+def test_what_is_no_archive_of_arrays(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "rows.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=complaint):
+        load_arrays(tmp_path / "rows.npz")
