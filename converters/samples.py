@@ -102,13 +102,20 @@ def numbers(values: Any, dtype: np.dtype[Any]) -> Array:
     return plain
 
 
+def _read_csv(path: Path) -> Frame:
+    frame = pd.read_csv(path)
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first values for names of rows
+        raise ValueError("its lines have more values than the first line has names")
+    return frame
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 _READERS: Mapping[str, Callable[[Path], Frame]] = {
     ".parquet": pd.read_parquet,
-    ".csv": pd.read_csv,
+    ".csv": _read_csv,
 }
 _KINDS: tuple[tuple[Callable[[Any], bool], Kind], ...] = (
     (pd.api.types.is_bool_dtype, "boolean"),

@@ -105,3 +105,11 @@ def test_what_is_missing_and_what_is_empty_are_one_to_a_graph() -> None:
     frame = pd.DataFrame({"both": ["", None, "a"], "missing": [None, "b", "c"], "empty": ["", "b", "c"]})
     (note,) = notes_on_texts(frame)
     assert "'both' holds both empty and missing texts" in note
+
+
+@pytest.mark.parametrize("lines", ["1,2,\n3,4,\n", "7,1,2\n8,3,4\n"], ids=["a comma at the end", "no name"])
+def test_lines_that_are_longer_than_the_first(tmp_path: Path, lines: str) -> None:
+    """Every value would belong to another column than where it stands."""
+    (tmp_path / "rows.csv").write_text(f"a,b\n{lines}")
+    with pytest.raises(ConversionError, match="its lines have more values than the first line has names"):
+        read_sample(tmp_path / "rows.csv")
