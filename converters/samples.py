@@ -104,7 +104,7 @@ def numbers(values: Any, dtype: np.dtype[Any]) -> Array:
 
 def _read_csv(path: Path) -> Frame:
     frame = pd.read_csv(path)
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first values for names of rows
+    if not frame.index.equals(pd.RangeIndex(len(frame))):  # pandas takes the first values for names of rows
         raise ValueError("its lines have more values than the first line has names")
     return frame
 

@@ -641,7 +641,7 @@ def test_the_logarithm_of_one_column_of_a_table(tmp_path: Path) -> None:
     logarithm = make_pipeline(SimpleImputer(), FunctionTransformer(np.log1p))
     steps = [("log", logarithm, ["mileage"]), ("make", OneHotEncoder(handle_unknown="ignore"), ["make"])]
     model = make_pipeline(ColumnTransformer(steps, remainder="drop"), Ridge())
-    published = converted(tmp_path, model, frame, np.log1p(frame["mileage"].fillna(1.0)))
+    published = converted(tmp_path, model, frame, np.log1p(frame["mileage"].fillna(frame["mileage"].mean())))
     assert published.manifest.quality["r2"] > 0.9
 
 
@@ -680,9 +680,9 @@ def test_what_the_encoder_refuses_the_graph_refuses(tmp_path: Path, encoder: Any
     published = converted(tmp_path, model, frame, frame["mileage"])
     number = np.float32 if published.chosen.precision == "float32" else np.float64
     kinds = {"make": object, "doors": np.int64, "litres": number, "mileage": number}
-    row = {name: frame[[name]].head(2).to_numpy(kinds[name]) for name in frame}
+    row = {name: frame[[name]].head(2).to_numpy(kinds[name], copy=True) for name in frame}
     if column == "litres":
-        row = {"features": frame.head(2).to_numpy(number)}
+        row = {"features": frame.head(2).to_numpy(number, copy=True)}
     assert answers(published, row)["target"].ravel() == pytest.approx(model.predict(frame.head(2)))
     next(iter(row.values()))[1, 0] = UNKNOWN[column]
     with pytest.raises(ValueError, match="unknown categories"):
