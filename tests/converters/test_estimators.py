@@ -31,6 +31,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectFromModel, SelectKBest
@@ -97,6 +98,9 @@ CLASSIFIERS: dict[str, Any] = {
     "stochastic gradient": make_pipeline(StandardScaler(), SGDClassifier(random_state=0)),
     "calibrated": CalibratedClassifierCV(LinearSVC(random_state=0), cv=2),
     "voting": VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+    "voting by weight": VotingClassifier(
+        [("a", LogisticRegression()), ("b", GaussianNB())], voting="soft", weights=[2, 1]
+    ),
     "stacking": StackingClassifier([("a", GaussianNB())], final_estimator=LogisticRegression(), cv=2),
     "grid search": GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1]}
@@ -108,6 +112,7 @@ CLASSIFIERS: dict[str, Any] = {
     "polynomial features": make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression()),
 }
 REGRESSORS: dict[str, Any] = {
+    "voting by weight": VotingRegressor([("a", LinearRegression()), ("b", Ridge(9.0))], weights=[1, 3]),
     "linear regression": LinearRegression(),
     "ridge of a union": make_pipeline(FeatureUnion([("a", StandardScaler()), ("b", PCA(2))]), Ridge()),
     "random forest": RandomForestRegressor(8, random_state=0),

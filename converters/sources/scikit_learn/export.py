@@ -230,8 +230,11 @@ def _as_logistic_regression(discriminant: Any) -> None:
     discriminant.__dict__ = twin.__dict__
 
 
-def _keep_shape(voting: Any) -> None:
-    voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
+def _adapt_voting(voting: Any) -> None:
+    if voting.weights is not None:
+        voting.weights = np.asarray(voting.weights, dtype=np.float64)  # skl2onnx asks a list for its sum
+    if hasattr(voting, "flatten_transform"):
+        voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
 
 
 def _options(prepared: Any) -> dict[int, dict[str, Any]]:
@@ -256,5 +259,6 @@ _CHANGES: Mapping[type, Callable[[Any], None]] = {
 }
 _CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
     "LinearDiscriminantAnalysis": _as_logistic_regression,
-    "VotingClassifier": _keep_shape,
+    "VotingClassifier": _adapt_voting,
+    "VotingRegressor": _adapt_voting,
 }
