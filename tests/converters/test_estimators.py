@@ -33,7 +33,7 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.feature_selection import SelectFromModel, SelectKBest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import KNNImputer, SimpleImputer
@@ -667,6 +667,21 @@ def test_a_target_that_is_trained_through_a_function(tmp_path: Path, model: Any)
     frame = cars()
     published = converted(tmp_path, model, frame, price(frame).abs())
     assert published.manifest.quality["r2"] > 0.9
+
+
+@pytest.mark.parametrize("norm", ["l2", None])
+@pytest.mark.parametrize("split", [False, True], ids=["vectoriser", "counts first"])
+def test_words_that_a_text_repeats(norm: str | None, split: bool) -> None:
+    """No text of the training does: what skl2onnx makes of it differs only in such as do."""
+    texts = ["good service", "slow service", "good and slow", "never again"]
+    options = {"sublinear_tf": True, "norm": norm}
+    model = make_pipeline(CountVectorizer(), TfidfTransformer(**options)) if split else TfidfVectorizer(**options)
+    model.fit(texts)
+    asked = ["good good good service", "slow slow", *texts]
+    graph = to_onnx(model, [Column("text", "text")], "float32").SerializeToString()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"c0": np.array(asked, object).reshape(-1, 1)})
+    np.testing.assert_allclose(found, model.transform(asked).toarray(), rtol=1e-5)
 
 
 UNKNOWN = {"make": "Frod", "doors": 7, "litres": 9.5}

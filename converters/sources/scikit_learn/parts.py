@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 from rapide.converters.sources.scikit_learn import (
     bins,
     dummy,
+    frequencies,
     functions,
     imputer,
     narrowing,
@@ -27,6 +28,7 @@ def register_parts() -> None:
     """Registers all of them."""
     bins.register()
     dummy.register()
+    frequencies.register()
     functions.register()
     imputer.register()
     one_hot.register()
