@@ -192,9 +192,9 @@ def recorded_payloads(
     archive = read_npz(path)
     columns = [_column(archive, spec, path) for spec in inputs]
     total = min(len(column) for column in columns)
-    if not 0 < rows <= total:
+    if total < max(1, rows):
         raise ValueError(f"{path} has {total} rows, and a request takes {rows}")
-    starts = range(0, total - rows + 1, rows)
+    starts = range(0, total - rows + 1, max(1, rows))
     made = [
         Payload(model, version, tuple(inputs), tuple(column[start : start + rows] for column in columns))
         for start in starts

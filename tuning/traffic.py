@@ -51,11 +51,10 @@ def busiest(arrivals: Arrivals, window_s: float = WINDOW_S, most: int = MOST_REQ
             "are needed for a percentile to say anything.",
             hint="Record more traffic, or begin with a made-up one: rapide profile --help.",
         )
-    least, largest = int(arrivals.rows.min()), int(arrivals.rows.max())
-    if least < 1 or largest > MOST_ROWS:
+    if (largest := int(arrivals.rows.max())) > MOST_ROWS:
         raise TuningError(
-            f"the profile holds requests of {least if least < 1 else largest:,} rows: expected 1 to "
-            f"{MOST_ROWS:,}, as many as a server's queue takes by default.",
+            f"the profile holds requests of {largest:,} rows: expected at most {MOST_ROWS:,}, as many as a "
+            "server's queue takes by default.",
             hint="Record a profile of smaller requests, or make one up: rapide profile --help.",
         )
     if not arrivals.instants_s[-1] > arrivals.instants_s[0]:
@@ -69,4 +68,5 @@ def busiest(arrivals: Arrivals, window_s: float = WINDOW_S, most: int = MOST_REQ
     first = int(np.argmax(counts))
     last = first + int(min(counts[first], most))
     start_s = dense.instants_s[first] - 0.01
-    return Arrivals(np.maximum(0.0, dense.instants_s[first:last] - start_s), dense.rows[first:last])
+    rows = np.maximum(1, dense.rows[first:last])  # an empty request costs about as much as one of a row
+    return Arrivals(np.maximum(0.0, dense.instants_s[first:last] - start_s), rows)

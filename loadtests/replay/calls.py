@@ -27,6 +27,7 @@ MOST_BYTES = 128 * 2**20
 ASKED_WITHIN_S = 10.0
 SIZES_APART = 37
 """Payloads that follow one another differ in size: they are so many places apart, and come to all in the end."""
+_ROWS_HINT = "Give rows with --rows-from."
 START_HINT = "Is the server running there? `rapide serve models/` starts one and prints its addresses."
 
 Call = GrpcCall | bytes
@@ -112,9 +113,8 @@ def _payloads(
         size_bytes = max(1, sum(array.nbytes for array in first.arrays))
         return [first, *itertools.islice(made, min(len(seeds), max(1, most_bytes // size_bytes)) - 1)]
     except (ValueError, OSError, HTTPException) as error:
-        raise ReplayError(
-            f"no request can be made for {name!r}: {error}.", "Give rows with --rows-from."
-        ) from None
+        hint = "Name an .npz file with an array for each input." if name in plan.rows_from else _ROWS_HINT
+        raise ReplayError(f"no request can be made for {name!r}: {error}.", hint) from None
 
 
 def _best(

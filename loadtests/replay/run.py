@@ -63,7 +63,7 @@ def replay(plan: ReplayPlan, on_progress: OnProgress | None = None) -> ReplayRes
     whole = schedule(plan.requests, speed=plan.speed, skip_idle_s=plan.skip_idle_s)
     if not whole.duration_s <= LONGEST_S:
         raise ReplayError(
-            f"it would take {whole.duration_s / 86_400:,.0f} days.",
+            f"it would take {whole.duration_s / 86_400:.3g} days.",
             "Play faster (--speed 10x), or cut pauses short: --skip-idle 1.",
         )
     all_due = whole.part(plan.part[0] - 1, plan.part[1])

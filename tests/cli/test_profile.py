@@ -232,6 +232,8 @@ def test_a_port_that_does_not_speak_http(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_folder_that_is_missing_is_told(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "show", str(saved), "--save", str(tmp_path / "no" / "such" / "folder.json")]) == 1
     assert f"there is no folder {tmp_path / 'no' / 'such'}" in capsys.readouterr().err
+    assert main(["profile", "show", str(saved), "--save", str(tmp_path)]) == 1
+    assert f"--save {tmp_path} is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,11 @@ def test_recorded_rows_in_a_file_that_is_none_are_told(tmp_path: Path, content: 
         recorded_payloads("m", "", [AGE], 1, tmp_path / "rows.npy")
 
 
+def test_a_request_may_be_empty(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", age=np.zeros((2, 2)))
+    assert next(recorded_payloads("m", "", [AGE], 0, tmp_path / "rows.npz")).arrays[0].shape == (0, 2)
+
+
 def test_more_rows_than_memory_are_not_drawn() -> None:
     with pytest.raises(ValueError, match="1,000,000,000 rows are 2,000,000,000 values of input 'age'"):
         random_payloads("m", "", [AGE], rows=10**9)

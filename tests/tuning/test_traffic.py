@@ -25,10 +25,14 @@ def test_too_few_requests_are_told(count: int, said: str) -> None:
         busiest(Arrivals(np.zeros(count), np.ones(count, int)))
 
 
-@pytest.mark.parametrize("rows", [0, 4097, 2**50])
+@pytest.mark.parametrize("rows", [4097, 2**50])
 def test_rows_that_no_default_server_takes_are_told(rows: int) -> None:
-    with pytest.raises(TuningError, match=f"holds requests of {rows:,} rows: expected 1 to 4,096"):
+    with pytest.raises(TuningError, match=f"holds requests of {rows:,} rows: expected at most 4,096"):
         busiest(Arrivals(np.arange(50.0), np.full(50, rows)))
+
+
+def test_empty_requests_count_as_one_row() -> None:
+    assert busiest(Arrivals(np.arange(50.0), np.arange(50) % 2)).rows.tolist() == [1] * 13
 
 
 def test_a_load_without_a_duration_is_told() -> None:

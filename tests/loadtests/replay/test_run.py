@@ -134,7 +134,7 @@ def test_what_cannot_be_replayed_is_said_before_anything_runs(server: Served, pr
 
 @pytest.mark.parametrize("speed", [1e-9, 1e-320])
 def test_a_replay_that_nobody_would_see_the_end_of_is_refused(speed: float) -> None:
-    with pytest.raises(ReplayError, match=r"it would take [0-9,inf]+ days"):
+    with pytest.raises(ReplayError, match=r"it would take (1.04e\+04|inf) days"):
         replay(plan("grpc://127.0.0.1:1", "m", steady(10, 1.0), speed=speed))
 
 
