@@ -34,6 +34,14 @@ def write_job(job: Job, pipe: IO[bytes]) -> None:
 
 
 def read_job(pipe: IO[bytes]) -> Job:
-    (length,) = struct.unpack(">Q", pipe.read(8))
-    job: Job = pickle.loads(pipe.read(length))  # noqa: S301 - from our parent, through a pipe of ours alone
+    """For the process. Raises EOFError where the parent ended before it had said everything."""
+    (length,) = struct.unpack(">Q", _whole(pipe, 8))
+    job: Job = pickle.loads(_whole(pipe, length))  # noqa: S301 - from our parent, through a pipe of ours alone
     return job
+
+
+def _whole(pipe: IO[bytes], length: int) -> bytes:
+    data = pipe.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data

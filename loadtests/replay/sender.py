@@ -14,6 +14,7 @@ import ctypes
 import gc
 import json
 import mmap
+import os
 import struct
 import sys
 from collections.abc import Callable, Mapping
@@ -49,7 +50,15 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """One job. The exit code is 0 whatever the server did."""
+    """One job. The exit code is 0 whatever the server did, and 1 where whoever started this has ended."""
+    try:
+        return _work()
+    except (EOFError, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed
+        return 1
+
+
+def _work() -> int:
     pipe = sys.stdin.buffer
     job = read_job(pipe)
     count = len(job.due_s)

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -136,6 +138,13 @@ def test_what_cannot_be_replayed_is_said_before_anything_runs(server: Served, pr
 def test_a_replay_that_nobody_would_see_the_end_of_is_refused(speed: float) -> None:
     with pytest.raises(ReplayError, match=r"it would take (1.04e\+04|inf) days"):
         replay(plan("grpc://127.0.0.1:1", "m", steady(10, 1.0), speed=speed))
+
+
+@pytest.mark.parametrize("said", [b"", b"\x00\x00", (1000).to_bytes(8, "big") + b"\x80"])
+def test_a_generator_whose_parent_ended_ends_without_a_word(said: bytes) -> None:
+    command = [sys.executable, "-m", "rapide.loadtests.replay.sender"]
+    found = subprocess.run(command, input=said, capture_output=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (1, b"", b"")
 
 
 def test_one_request_is_a_replay(server: Served) -> None:
