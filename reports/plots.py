@@ -52,6 +52,10 @@ def lines(
     return draw(title, paint)
 
 
+_LETTERS_WIDE: Final = 110
+"""Of a legend's line, lines' samples included as six each."""
+
+
 def bars(labels: Sequence[str], values: Sequence[float], *, y: str, title: str = "") -> str:
     """One bar for each label."""
 
@@ -120,7 +124,11 @@ def _label(axes: Any, x: str, y: str, has_legend: bool) -> None:
     axes.set_ylabel(y)
     axes.tick_params(length=0, which="both")
     if has_legend:  # above the axes, where it hides nothing
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=4, columnspacing=1.4, handlelength=1.6)
+        longest = max(len(text) for text in axes.get_legend_handles_labels()[1])
+        columns = max(1, min(4, _LETTERS_WIDE // (longest + 6)))
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 0.99), ncols=columns, columnspacing=1.4, handlelength=1.6
+        )
 
 
 def _scale(axes: Any, log_x: bool, log_y: bool) -> None:

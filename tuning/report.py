@@ -40,13 +40,13 @@ def _proofs(made: Page, found: Found) -> None:
         return
     made.heading("Predicted and measured")
     percent = found.request.slo.main.percent
-    rows = [[_role(proof, found), *_figures(proof, found, percent)] for proof in found.proofs]
+    names = [_role(proof, found) or f"candidate {number}" for number, proof in enumerate(found.proofs)]
+    rows = [[name, *_figures(proof, found, percent)] for name, proof in zip(names, found.proofs, strict=True)]
     headers = ["", "configuration", f"p{percent:g} predicted", "measured", "p50 predicted", "measured", "SLO"]
     made.table(headers, rows, "Measured: the median of the rounds, each a replay against a server of its own.")
     series = []
-    for proof in found.proofs:
+    for name, proof in zip(names, found.proofs, strict=True):
         candidate = found.candidate_of(proof.configuration)
-        name = _role(proof, found) or proof.configuration.words
         series.append(ranked(f"{name}, measured", _finite_ms(proof.latency_s)))
         if candidate is not None:
             series.append(ranked(f"{name}, predicted", _finite_ms(candidate.outcome.latency_s), "dashed"))

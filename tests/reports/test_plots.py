@@ -50,6 +50,14 @@ def test_dollar_signs_in_names_are_no_formulas() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("count", "letters"), [(10, 22), (8, 55), (2, 5)])
+def test_many_long_names_leave_room_for_the_curves(count: int, letters: int) -> None:
+    """matplotlib warns where it has none, and draws nothing."""
+    series = [plots.Series(f"{number:x<{letters}}", [0.1, 0.5, 0.99], [1, 2, 3]) for number in range(count)]
+    plots.quantiles(series, y="ms", title="Latency by percentile")
+
+
+@pytest.mark.filterwarnings("error")
 def test_names_in_any_script_are_kept_without_a_warning() -> None:
     assert "車 ماركة" in parsed(plots.bars(["車 ماركة", "b"], [1, 2], y="", title="日本語"))[1]
 
