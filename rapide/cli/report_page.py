@@ -26,7 +26,7 @@ def check_page(path: Path | None, option: str = "--html") -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Raises RapideError where there is no folder for ``path`` or none that may be written into, and for a folder."""
+    """Raises RapideError where there is no folder for ``path`` or none to be written into, and for a folder."""
     if path.is_dir():
         raise RapideError(f"{option} {path} is a folder", hint="Give a file in it.")
     folder = path.absolute().parent

@@ -275,17 +275,17 @@ def explanation(file: Any, path: Path) -> list[str]:
         f"  tuned {file.written} for {file.slo}, objective {told.get('objective', '?')}, with "
         f"{told.get('requests', '?')} requests of {told.get('profile') or 'a profile'} at "
         f"{told.get('rate_per_s', 0):.0f}/s",
-        f"  {file.workers} workers, {file.tuning.words}",
+        f"  {file.workers} worker{'s' * (file.workers > 1)}, {file.tuning.words}",
         "",
         "why",
         *(f"  {one['choice']}: {one['why']}" for one in told.get("reasons", [])),
         "",
-        "proof (median of the rounds, ms)",
+        "proof (p99 of each round, ms)",
     ]
     for one in told.get("measured", []):
         values = [each.get("p99_ms") for each in one["rounds"]]
         shown = " ".join("never" if value is None else f"{value:.3f}" for value in values)
-        lines.append(f"  p99 {shown}   {one['configuration']}")
+        lines.append(f"  {shown}   {one['configuration']}")
     lines += [f"note: {note}" for note in told.get("notes", [])]
     return [*lines, "", f"file: {path}"]
 
