@@ -684,6 +684,15 @@ def test_words_that_a_text_repeats(norm: str | None, split: bool) -> None:
     np.testing.assert_allclose(found, model.transform(asked).toarray(), rtol=1e-5)
 
 
+def test_missing_texts_are_a_category_to_a_target_encoder(tmp_path: Path) -> None:
+    frame = cars()
+    steps = [("texts", TargetEncoder(), ["make", "fuel"]), ("numbers", SimpleImputer(), ["mileage"])]
+    model = make_pipeline(ColumnTransformer(steps), Ridge())
+    assert frame["fuel"].isna().any()
+    published = converted(tmp_path, model, frame, frame["fuel"].isna() * 1000.0 + frame["year"])
+    assert published.manifest.quality["r2"] > 0.9
+
+
 UNKNOWN = {"make": "Frod", "doors": 7, "litres": 9.5}
 
 

@@ -26,10 +26,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from rapide.converters.columns import PACKED_INPUT, Column, Precision
+from rapide.converters.columns import MISSING_TEXT, PACKED_INPUT, Column, Precision
 from rapide.converters.errors import ConversionError
 from rapide.converters.sources.boosters.graph import register as register_booster
 from rapide.converters.sources.boosters.table import booster_of
+from rapide.converters.sources.scikit_learn.nodes import is_missing
 from rapide.converters.sources.scikit_learn.parts import register_parts
 from rapide.converters.sources.scikit_learn.several import join_sequences, take_apart
 from rapide.converters.sources.scikit_learn.structure import (
@@ -237,6 +238,16 @@ def _adapt_voting(voting: Any) -> None:
         voting.flatten_transform = False  # concerns transform() only, but skl2onnx refuses the default
 
 
+def _spell_missing(encoder: Any) -> None:
+    """A missing text reaches the graph as an empty one, where skl2onnx looks for "nan" or "None"."""
+    encoder.categories_ = [
+        np.array([MISSING_TEXT if is_missing(value) else value for value in known], dtype=object)
+        if known.dtype == object
+        else known
+        for known in encoder.categories_
+    ]
+
+
 def _options(prepared: Any) -> dict[int, dict[str, Any]]:
     """skl2onnx's options, by the identity of what they are for."""
     options: dict[int, dict[str, Any]] = {id(prepared): {"zipmap": False}} if _has_zipmap(prepared) else {}
@@ -259,6 +270,7 @@ _CHANGES: Mapping[type, Callable[[Any], None]] = {
 }
 _CHANGES_BY_NAME: Mapping[str, Callable[[Any], None]] = {
     "LinearDiscriminantAnalysis": _as_logistic_regression,
+    "TargetEncoder": _spell_missing,
     "VotingClassifier": _adapt_voting,
     "VotingRegressor": _adapt_voting,
 }
