@@ -1,7 +1,8 @@
 """``rapide``: finds the command, runs it, and turns errors into words and exit codes.
 
 Exit codes: 0 done; 1 it could not be done, and why is on standard error; 2 the command line is wrong; 70 a mistake
-of ours; 130 interrupted; a command may add its own (``convert``: 3). ``RAPIDE_DEBUG=1`` shows tracebacks.
+of ours; 130 interrupted; a command may add its own (``convert`` and ``profile diff``: 3). ``RAPIDE_DEBUG=1`` shows
+tracebacks.
 
 With ``--json`` an error is also an object on standard output, whichever the command:
 ``{"error": message, "hint": what to do}``.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from rapide.cli.prediction_clients import Answer, Question, connect
+from rapide.cli.printable import printable
 from rapide.cli.rows import Given, Table, read
 from rapide.server.errors import InvalidRequest
 from rapide.server.telemetry.request_ids import accepted_id
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(_to_json(answer), ensure_ascii=False))
     else:
         for line in _lines(answer):
-            print(line)
+            print(printable(line))
     return 0
 
 

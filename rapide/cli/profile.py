@@ -27,12 +27,13 @@ examples:
   rapide profile show http://localhost:8000 --html page.html       the same as a page with plots
   rapide profile merge host-a.json host-b.json --save all.json     of several hosts together
   rapide profile make burst --model car-price --rate 200 --duration 60 --rows 4 --save burst.json
-  rapide profile diff tuned.json http://localhost:8000 --check     has the usage drifted? exit code 1 if so
+  rapide profile diff tuned.json http://localhost:8000 --check     has the usage drifted? exit code 3 if so
 
 `make` knows: steady, diurnal (a day's curve), burst, idle-flood (five quiet days, then everything at once) and
 offline (full requests at an even pace). What is saved can be replayed by `rapide replay`.
 """
-DRIFTED: Final = 1
+DRIFTED: Final = 3
+"""As convert's: it could be done, and the answer is no. Whoever watches tells that from a server out of reach."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,7 +56,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--save", metavar="FILE", help="write the profile there")
     parser.add_argument("--html", metavar="FILE", help="write a page with plots (needs the extra: reports)")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
-    parser.add_argument("--check", action="store_true", help="diff: exit code 1 if the usage has drifted")
+    parser.add_argument("--check", action="store_true", help="diff: exit code 3 if the usage has drifted")
     made = parser.add_argument_group("make")
     made.add_argument("--model", default="", metavar="NAME", help="the model that is asked")
     made.add_argument("--rate", type=float, default=100.0, metavar="N", help="requests per second (default: 100)")

@@ -17,6 +17,7 @@ from rapide.cli.predict import natural_key
 from rapide.cli.prediction_clients import HttpClient, connect
 from rapide.server.errors import InvalidRequest
 from rapide.server.repository.manifest import Feature, Prediction
+from rapide.server.signature import DataType
 from tests import models
 from tests.doors import Doors, opened
 from tests.versions import publish_version, set_labels
@@ -50,6 +51,13 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors
             Prediction(name, "y", column, "number")
             for column, name in enumerate(("score.10", "bias.first", "score.2"))
         ],
+    )
+    publish_version(
+        folder / "models",
+        "echo",
+        models.identity(DataType.BYTES, ("N", 1)),
+        features=[Feature("word", "x", None, "text", required=True)],
+        predictions=[Prediction("said", "y", None, "text")],
     )
     models.repository(folder / "models", {"line": {1: models.linear()}})
     async with opened(folder / "models", folder / "state") as doors:
@@ -96,6 +104,12 @@ async def test_json_for_scripts(url: str, capsys: pytest.CaptureFixture[str]) ->
         "label": "canary",
         "request_id": "mine",
     }
+
+
+async def test_a_terminal_obeys_no_answer(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await rapide(url, "echo", r'{"word": "a\u001b[2Jb"}', "--request-id", "mine") == 0
+
+    assert capsys.readouterr().out.splitlines()[0] == "said  a [2Jb"
 
 
 async def test_rows_without_names(doors: Doors, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def test_diff(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     shown = said(capsys, "diff", str(saved), str(same), "--check")
     assert "the usage has not drifted" in shown
     assert shown.count("stable") == 4
-    shown = said(capsys, "diff", str(saved), str(faster), "--check", code=1)
+    shown = said(capsys, "diff", str(saved), str(faster), "--check", code=3)
     assert "the usage has drifted" in shown
     assert "note: cars was version 1, now 2" in shown
     found = json.loads(said(capsys, "diff", str(saved), str(faster), "--json"))

@@ -80,3 +80,9 @@ def test_no_round_begins_for_which_there_is_no_time(replays: list[Configuration]
 def test_a_little_better_is_not_better() -> None:
     default, little = (Proof(one, (measured(ms),) * 3) for one, ms in ((DEFAULT, 5.0), (GOOD, 4.9)))
     assert not is_better(little, default, SLO, "latency")
+
+
+@pytest.mark.parametrize(("ms", "rounds", "better"), [(4.5, 1, False), (4.5, 2, True), (3.5, 1, True)])
+def test_one_round_may_be_luck(ms: float, rounds: int, better: bool) -> None:
+    default, candidate = (Proof(one, (measured(each),) * rounds) for one, each in ((DEFAULT, 5.0), (GOOD, ms)))
+    assert is_better(candidate, default, SLO, "latency") is better

@@ -15,7 +15,7 @@ from rapide.tuning.calibration import suffering
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.simulator import simulate
-from rapide.tuning.stall_meter import LOOK_S, NONE, REST_S, Stalls, measure, together
+from rapide.tuning.stall_meter import NONE, Stalls, measure, together
 from tests.tuning.curves_of import curve_of
 
 
@@ -36,9 +36,8 @@ def test_a_process_that_is_stopped_sees_it() -> None:
 def test_all_processors_are_watched_at_once() -> None:
     begun_s = time.monotonic()
     found = measure(sorted(os.sched_getaffinity(0)), 0.3)
-    cores = len(os.sched_getaffinity(0))
-    assert len(found.lengths_us) <= found.per_s * 0.3 * cores
-    assert found.per_s * 0.3 * cores * LOOK_S <= len(found.lengths_us) * (LOOK_S + REST_S)
+    span_s = 0.3 * len(os.sched_getaffinity(0))
+    assert len(found.lengths_us) <= found.per_s * span_s, "it looks for a part of the time"
     assert all(length >= 100 for length in found.lengths_us)
     assert time.monotonic() - begun_s < 20
 
