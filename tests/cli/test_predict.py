@@ -121,7 +121,7 @@ async def test_rows_without_names(doors: Doors, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("car-prize", FORD), "there is no model 'car-prize' here. Models here: car-price, digits, line."),
+        (("car-prize", FORD), "there is no model 'car-prize' here. Models here: car-price, digits, echo, line."),
         (("car-price", '{"fule": "petrol", "mileage": 5}'), "there is no feature 'fule'; did you mean 'fuel'?"),
         (("car-price", '{"fuel": "petrol", "mileage": "far"}'), "mileage: expected a number, got the text 'far'"),
         (("car-price", FORD, "--version", "9"), "model 'car-price' has no version '9' here. Versions here: 2, 1."),

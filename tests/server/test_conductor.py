@@ -157,7 +157,7 @@ async def test_versions_are_planned_with_their_tuning(tmp_path: Path) -> None:
         file.write_bytes(TuningFile("cpu", digest, "a", 1, tuning).to_bytes())
 
     write(ModelTuning(sessions=2))
-    folder = TuningFolder(tmp_path / "tuning", "cpu", 2)
+    folder = TuningFolder(tmp_path / "tuning", "cpu", 3)
     async with stage(tmp_path / "models", tuning_folder=folder) as on:
         await on.conductor.first()
         assert tunings(on) == [ModelTuning(sessions=2)]
