@@ -38,7 +38,7 @@ class Learnt:
     variants: dict[str, str] = field(default_factory=dict)
     """Variant → digest of its file when it was measured."""
 
-    def keep(self, largest_rows: int, variants: Mapping[str, str]) -> None:
+    def forget_stale(self, largest_rows: int, variants: Mapping[str, str]) -> None:
         """Forgets the curves that say nothing of runs of up to ``largest_rows`` rows, or of ``variants`` as they
         are now; what is measured from now on is of these."""
         if largest_rows > self.largest_rows:

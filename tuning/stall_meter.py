@@ -5,8 +5,8 @@ whoever was the cause: the host of a virtual machine, other processes, the kerne
 distribution is made of such stalls at least as much as of the server, so the simulator has to know them.
 
 It looks for two milliseconds and rests for three, as a server under a usual load does. Whoever never rests is made
-to: by the scheduler, for whole slices of time as soon as anybody else wants the core, and by hosts that give a
-machine less than its cores (here 8 ms at a time, where a server that rests lost none)."""
+to, for whole slices of time: by the scheduler, as soon as anybody else wants the core, and by hosts that give a
+machine less than its cores. A server that wakes is run at once."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over
     subject = Subject(
         request.models, request.entry.model, request.entry.version, names, int(request.arrivals.rows.max())
     )
-    learnt.keep(sizes_for(subject)[-1], _digests(request.entry, names))
+    learnt.forget_stale(sizes_for(subject)[-1], _digests(request.entry, names))
     measure = in_child(subject, request.cpus, request.effort)
     step = steps.within("measure")
 

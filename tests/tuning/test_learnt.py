@@ -44,15 +44,15 @@ def test_curves_that_cannot_be_are_measured_again(tmp_path: Path, points: list[d
 
 def test_curves_of_smaller_runs_say_nothing_of_larger_ones() -> None:
     known = learnt()
-    known.keep(32, {"int8": "ab"})
+    known.forget_stale(32, {"int8": "ab"})
     assert set(known.curves.done) == {Knobs(threads=2), Knobs("int8")}
-    known.keep(128, {"int8": "ab"})
+    known.forget_stale(128, {"int8": "ab"})
     assert (known.curves.done, known.largest_rows) == ({}, 128)
 
 
 def test_a_variant_that_was_made_anew_is_measured_anew() -> None:
     known = learnt()
-    known.keep(64, {"int8": "cd", "fp16": "ef"})
+    known.forget_stale(64, {"int8": "cd", "fp16": "ef"})
     assert set(known.curves.done) == {Knobs(threads=2)}
     assert known.variants == {"int8": "cd", "fp16": "ef"}
 
