@@ -219,7 +219,8 @@ class SklearnOriginal:
         except Exception as error:  # onnxruntime's own exception types share no base but Exception
             raise ConversionError(
                 f"the graph made in {precision} does not run: {str(error)[:300]}",
-                hint="Try another --precision, or a similar estimator.",
+                hint="docs/guides/convert.md says what converts instead of what does not. If the estimator is not "
+                "among those, another --precision may do.",
             ) from error
         return answers
 
