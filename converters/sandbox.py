@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -106,23 +106,29 @@ class Sandbox:
         job_path = self._folder / f"{self._name}.json"
         job_path.write_text(json.dumps(self._job), encoding="utf-8")
         self._deadline_s = self._clock() + self._limits.time_s
-        reader, writer = os.pipe()
-        self._reader = reader
-        with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rapide.converters.child", self._module, str(job_path), str(writer)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writer,),
-                cwd=self._folder,
-                env=_environment(),
-                start_new_session=True,
-            )
-        os.close(writer)
-        os.set_blocking(reader, False)
-        self._watch = Watch(self._process.pid, self._limits.memory_bytes)
-        self._watch.start()
+        self._reader, writer = os.pipe()
+        with contextlib.ExitStack() as undo, self._log_path.open("wb") as log:
+            undo.callback(os.close, self._reader)
+            with _told_later():
+                self._process = subprocess.Popen(
+                    [
+                        *(sys.executable, "-P", "-m", "rapide.converters.child"),
+                        *(self._module, str(job_path), str(writer)),
+                    ],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(writer,),
+                    cwd=self._folder,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+                undo.callback(self._end)
+            os.close(writer)
+            os.set_blocking(self._reader, False)
+            self._watch = Watch(self._process.pid, self._limits.memory_bytes)
+            self._watch.start()
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -130,8 +136,6 @@ class Sandbox:
     ) -> None:
         self._watch.stop()
         self._end()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
         os.close(self._reader)
 
     def ask(self, question: dict[str, Any] | None = None) -> Any:
@@ -189,6 +193,8 @@ class Sandbox:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _told(self, error: dict[str, Any]) -> ConversionError:
         if "gate" in error:
@@ -258,6 +264,17 @@ def _text(error: dict[str, Any], name: str) -> str:
 def _printable(text: str) -> str:
     """``text`` without control characters: foreign code wrote it, and terminals obey them."""
     return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
+
+
+@contextlib.contextmanager
+def _told_later() -> Iterator[None]:
+    """Within it nobody is told to end, but afterwards: a process that was started and of which nobody knew yet
+    would be left behind. It inherits that, and hears signals again when it begins (``child``)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _environment() -> dict[str, str]:

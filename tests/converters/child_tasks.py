@@ -31,6 +31,10 @@ def answer(job: dict[str, Any], channel: Channel) -> None:
         channel.answer(question["number"] * 2)
 
 
+def blocked_signals(job: dict[str, Any], channel: Channel) -> None:
+    channel.answer(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+
 def tell(job: dict[str, Any], channel: Channel) -> None:
     raise ConversionError("the sample is empty", hint="Fill it.")
 

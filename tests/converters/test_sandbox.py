@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rapide.cli.stopping import cleared_away
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
 from rapide.converters.sandbox import Sandbox
@@ -62,6 +65,31 @@ def test_a_file_that_became_too_large_is_told(child: Make, tmp_path: Path) -> No
     told = ended_badly(child("write_too_much", to=str(tmp_path / "large")))
     assert "became larger than is allowed here" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whoever_is_told_to_end_while_it_starts_a_child_leaves_none(
+    child: Make, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Told(subprocess.Popen[bytes]):
+        """The signal comes when the process is there, and nobody knows of it yet."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(subprocess, "Popen", Told)
+    with pytest.raises((SystemExit, KeyboardInterrupt)), cleared_away(), child("answer"):
+        pytest.fail("it goes on as if nothing had been said")
+    assert not is_alive(started[0].pid)
+
+
+def test_a_child_hears_signals(child: Make) -> None:
+    with child("blocked_signals") as started:
+        assert started.ask() == []
 
 
 def test_a_conversation(child: Make) -> None:
