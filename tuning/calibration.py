@@ -2,9 +2,9 @@
 
 Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
 loop and once on a thread, and the profile's own traffic under the defaults. What can be read off is (how late the
-generator sends, what a cold run takes more, the noise of a lone request); the rest is fitted so that the
-simulator gives the measured quantiles, by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in
-logarithms, since all are positive and of different sizes."""
+generator sends, what a cold run takes more); the rest is fitted so that the simulator gives the measured quantiles,
+by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in logarithms, since all are positive and of
+different sizes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.budget import Over, never
 from rapide.tuning.configuration import Configuration, default_configuration
-from rapide.tuning.costs import FITTED, NOISE_SAMPLES, Costs
+from rapide.tuning.costs import FITTED, MOST_SAMPLES, Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.served import Served, Site, Usage
 from rapide.tuning.simulator import simulate
@@ -30,12 +30,14 @@ from rapide.tuning.stall_meter import NONE, Stalls
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0)
-WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0)
-"""How much an error at each counts. Beyond are the machine's stalls, which are measured by themselves."""
+QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0)
+WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7)
+"""How much an error at each counts. Beyond are the machine's stalls and late wakings, which are measured by
+themselves."""
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
 PROFILE_WEIGHT: Final = 6.0
+"""Of both times together: a machine is not the same every minute."""
 STARTS: Final[tuple[Mapping[str, float], ...]] = (
     {},
     {"tick_us": 15.0, "read_us": 5.0, "answer_us": 4.0, "extra_cold": 8.0, "cools_us": 400.0, "warms_us": 250.0},
@@ -108,16 +110,17 @@ def observe(
     effort: float = 1.0,
 ) -> list[Observation]:
     """Asks real servers: one worker as it runs the model by itself, one that runs it the other way (on the loop or
-    on a thread), and the defaults under the profile's own ``traffic``, which counts most."""
+    on a thread), and before and after them the defaults under the profile's own ``traffic``, which counts most."""
     given = list(scenarios(curve, rows, effort))
-    ways = configurations(curve, rows)
-    found: list[Observation] = []
-    for number, configuration in enumerate(ways):
-        on_step("calibrating with a real server", number / (len(ways) + 1))
-        found += asked(site, configuration, given)
     default = default_configuration(len(site.cpus))
-    on_step("calibrating: the profile under the defaults", 1 - 1 / (len(ways) + 1))
-    return [*found, *asked(site, default, [Scenario(PROFILE, traffic)], PROFILE_WEIGHT)]
+    profile = [Scenario(PROFILE, traffic)]
+    turns = [(default, profile), *((each, given) for each in configurations(curve, rows)), (default, profile)]
+    found: list[Observation] = []
+    for number, (configuration, asked_for) in enumerate(turns):
+        what = "the profile under the defaults" if asked_for is profile else "with a real server"
+        on_step(f"calibrating: {what}", number / len(turns))
+        found += asked(site, configuration, asked_for, PROFILE_WEIGHT / 2 if asked_for is profile else 1.0)
+    return found
 
 
 def configurations(curve: Curve, rows: int) -> list[Configuration]:
@@ -180,8 +183,13 @@ def _usable(observations: Sequence[Observation]) -> list[Observation]:
 
 def suffering(costs: Costs, stalls: Stalls) -> Costs:
     """``costs`` on a machine that has ``stalls``."""
-    lengths_us = stalls.lengths_us or (0.0,)
-    return dataclasses.replace(costs, stalls_per_s=stalls.per_s, stall_us=_thinned(np.array(lengths_us)))
+    return dataclasses.replace(
+        costs,
+        stalls_per_s=stalls.per_s,
+        stall_us=_thinned(np.array(stalls.lengths_us or (0.0,))),
+        late_share=stalls.late_share,
+        late_waking_us=_thinned(np.array(stalls.late_us or (0.0,))),
+    )
 
 
 def misfits(observations: Sequence[Observation], curve: Curve, costs: Costs, cores: int) -> list[tuple[Any, ...]]:
@@ -233,13 +241,11 @@ def _read_off(observations: Sequence[Observation], curve: Curve) -> Costs:
     best = min(lone, key=lambda each: each.quantiles_s[2])
     answered = best.result.codes == 0
     late_us = best.result.lateness_s[answered] * 1e6
-    took_us = best.result.latency_s[answered] * 1e6 - late_us
     rows = int(best.scenario.arrivals.rows[0])
     run_us = best.usage.compute_s / max(1, best.usage.runs) * 1e6
     return dataclasses.replace(
         Costs(),
         cold_run_us=max(0.0, run_us - curve.run_us(rows)),
-        noise_us=_thinned(_usual(took_us - np.quantile(took_us, 0.1))),
         late_us=_thinned(_usual(late_us)),
     )
 
@@ -252,9 +258,9 @@ def _usual(samples: Floats) -> Floats:
 
 
 def _thinned(samples: Floats) -> tuple[float, ...]:
-    """At most NOISE_SAMPLES that have the same distribution."""
-    if len(samples) > NOISE_SAMPLES:
-        samples = np.quantile(samples, (np.arange(NOISE_SAMPLES) + 0.5) / NOISE_SAMPLES)
+    """At most MOST_SAMPLES that have the same distribution."""
+    if len(samples) > MOST_SAMPLES:
+        samples = np.quantile(samples, (np.arange(MOST_SAMPLES) + 0.5) / MOST_SAMPLES)
     return tuple(round(float(each), 2) for each in samples)
 
 

@@ -4,8 +4,9 @@ Theory. A request costs far more on a worker that slept than on one that works: 
 core was halted (measured here: 270 µs of processor time for a lone request, 35 in a flood). So every cost is its
 *warm* value times a factor that falls from ``1 + extra_cold`` to 1 as the worker works and rises again as it
 sleeps, both exponentially. The rest is small: waking up, a part for each tick of the loop, a part for each
-request, the hops to a thread and back. Beyond the worker there are the client and the network, constant but for
-noise, which is drawn from what was measured. And all that runs is interrupted by the machine now and then."""
+request, the hops to a thread and back; and one turn of the loop takes more than another, for no reason that is
+known here. Beyond the worker there are the client and the network, constant but for how late the generator sends.
+And all that runs is interrupted by the machine now and then, and all that sleeps is now and then woken late."""
 
 from __future__ import annotations
 
@@ -16,17 +17,17 @@ from typing import Any, Final
 
 from rapide.server.repository.fields import Fields
 
-NOISE_SAMPLES: Final = 512
+MOST_SAMPLES: Final = 512
 FITTED: Final = (
     *("network_us", "tick_us", "read_us", "answer_us", "extra_cold", "cools_us", "warms_us"),
-    *("hop_us", "thread_us"),
+    *("hop_us", "thread_us", "spread"),
 )
 """What ``calibration.fit`` finds; the others are measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """All in µs, but for ``extra_cold``, a factor."""
+    """All in µs, but for ``extra_cold``, a factor, and ``spread``."""
 
     network_us: float = 60.0
     """Client and network, there and back, of one request alone."""
@@ -52,14 +53,19 @@ class Costs:
     """What a run on a thread costs the loop when it starts, and again when it is back."""
     thread_us: float = 40.0
     """Until the thread is awake and the loop hears of it, there and back."""
+    spread: float = 0.3
+    """How much a turn of the loop takes now more and now less than usual, all of it: the standard deviation of the
+    logarithm."""
     fold_us: float = 170.0
     """What recording takes now and then, to add what is new to its totals."""
     stalls_per_s: float = 0.0
     """How often in a second the machine takes a core away (``stall_meter``)."""
     stall_us: tuple[float, ...] = field(default=(0.0,))
     """Samples of for how long."""
-    noise_us: tuple[float, ...] = field(default=(0.0,))
-    """Samples of what a waking takes more or less than usual."""
+    late_share: float = 0.0
+    """Of all wakings of a process, those that come late."""
+    late_waking_us: tuple[float, ...] = field(default=(0.0,))
+    """Samples of by how much."""
     late_us: tuple[float, ...] = field(default=(0.0,))
     """Samples of how late the generator sends."""
 
@@ -70,7 +76,7 @@ class Costs:
     def read(cls, fields: Fields) -> Costs:
         """Raises FieldError."""
         known = {each.name for each in dataclasses.fields(cls)}
-        sampled = {"noise_us", "late_us", "stall_us"}
+        sampled = {"late_us", "stall_us", "late_waking_us"}
         values: dict[str, Any] = {
             name: fields.optional_number(name) for name in fields.raw if name in known - sampled
         }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import heapq
+import itertools
 import math
 from dataclasses import dataclass
 from random import Random
@@ -36,6 +37,9 @@ FOLD_EVERY: Final = 1024
 """Entries of one of the recorder's rings (``server.telemetry.version_block``)."""
 CONNECTIONS: Final = 16
 """As the replay opens them over gRPC."""
+FACTORS: Final = 4096
+AWAKE_S: Final = 30e-6
+"""What comes so soon after another finds the generator awake."""
 _ONE: Final = ()
 """The key of requests that may be merged."""
 
@@ -67,8 +71,7 @@ def simulate(
     callers elsewhere would see, the network as here)."""
     random = np.random.default_rng(seed)
     count = arrivals.count
-    generator = _Interruptions.drawn(costs, random, arrivals.duration_s + 1.0) if client else _Interruptions.none()
-    sent_s = _sent_s(arrivals.instants_s, costs, random, generator) if client else arrivals.instants_s
+    sent_s = _sent_s(arrivals.instants_s, costs, random) if client else arrivals.instants_s
     there_s = sent_s + costs.network_us / 2e6
     of_connection = random.integers(0, configuration.workers, CONNECTIONS)
     of_request = of_connection[np.arange(count) % CONNECTIONS]
@@ -94,7 +97,7 @@ def simulate(
         stretch = _stretch(shares, client_share, configuration.knobs.threads, cores)
     back_s = done_s + costs.network_us / 2e6
     if client:
-        back_s = _in_turn(generator.over_s(back_s), costs.receive_us * 1e-6)
+        back_s = _in_turn(_woken_s(back_s, costs, random), costs.receive_us * 1e-6)
     threads, sessions = configuration.knobs.threads, configuration.tuning.sessions
     cpu_s = 1e-6 * sum(worker.loop_us + (worker.inline_us + worker.thread_us) * threads for worker in works)
     loops = [worker.loop_us + worker.inline_us for worker in works]
@@ -130,8 +133,10 @@ class _Worker:
         row_us = max(0.0, (curve.run_us(8) - run_us) / 7)
         self._times = RunTimes(run_us, row_us, tuning.inline_below_us)
         self._warmth = Warmth(costs)
-        self._noise = random.choice(np.array(costs.noise_us), 4096).tolist()
-        self._noise_at = 0
+        # Of the turns to come: lognormal with a mean of 1.
+        drawn = np.exp(costs.spread * random.standard_normal(FACTORS) - costs.spread**2 / 2)
+        self._factors = itertools.cycle((stretch * drawn).tolist())
+        self._factor = 1.0
         self._random = Random(int(random.integers(1 << 30)))  # noqa: S311 - a simulation
         self._stall_at_s, self._stall_s = 0.0, 0.0
         self._next_stall()
@@ -160,6 +165,7 @@ class _Worker:
             if next_s > now_s:
                 now_s = self._sleep(now_s, next_s)
             begun_s = now_s = self._through(now_s, now_s)
+            self._factor = next(self._factors)
             answers = self._land(now_s)
             for _ in answers:
                 now_s += self._cost_s(self._costs.hop_us)
@@ -224,13 +230,14 @@ class _Worker:
         return now_s
 
     def _sleep(self, now_s: float, until_s: float) -> float:
+        """Until it is awake, which is a little late now and then."""
         self._warmth.slept((until_s - now_s) * 1e6)
-        self._noise_at = (self._noise_at + 1) & 4095
-        noise_us: float = self._noise[self._noise_at] * self._warmth.cold
-        return until_s + max(0.0, noise_us) * 1e-6
+        if self._random.random() < self._costs.late_share:
+            until_s += self._random.choice(self._costs.late_waking_us) * 1e-6
+        return until_s
 
     def _cost_s(self, warm_us: float) -> float:
-        cost_us: float = self._warmth.of(warm_us) * self._stretch
+        cost_us: float = self._warmth.of(warm_us) * self._factor
         self._warmth.worked(cost_us)
         return cost_us * 1e-6
 
@@ -247,7 +254,7 @@ class _Worker:
             is_inline = self._times.is_inline(batch.rows)
             self._times.observe(batch.rows, run_us + cold_us)
             if is_inline:
-                took_us = (run_us + cold_us) * self._stretch
+                took_us = (run_us + cold_us) * self._factor
                 self._warmth.worked(took_us)
                 self.inline_us += took_us
                 now_s += took_us * 1e-6
@@ -274,37 +281,29 @@ class _Worker:
         return now_s
 
 
-@dataclass(frozen=True, slots=True)
-class _Interruptions:
-    """When a core does not run: ascending starts, and the ends so far."""
-
-    starts_s: Floats
-    ends_s: Floats
-
-    @classmethod
-    def drawn(cls, costs: Costs, random: np.random.Generator, span_s: float) -> _Interruptions:
-        count = int(random.poisson(costs.stalls_per_s * span_s))
-        starts_s = np.sort(random.uniform(0.0, span_s, count))
-        return cls(
-            starts_s, np.maximum.accumulate(starts_s + random.choice(np.array(costs.stall_us), count) * 1e-6)
-        )
-
-    @classmethod
-    def none(cls) -> _Interruptions:
-        return cls(np.empty(0), np.empty(0))
-
-    def over_s(self, instants_s: Floats) -> Floats:
-        """``instants_s``, but for those within an interruption its end."""
-        if not len(self.starts_s):
-            return instants_s
-        last = np.searchsorted(self.starts_s, instants_s, side="right") - 1
-        return np.where(last >= 0, np.maximum(instants_s, self.ends_s[last]), instants_s)
-
-
-def _sent_s(due_s: Floats, costs: Costs, random: np.random.Generator, interruptions: _Interruptions) -> Floats:
+def _sent_s(due_s: Floats, costs: Costs, random: np.random.Generator) -> Floats:
     """When the generator sends what is due: late by chance, and one after another."""
     late_s = random.choice(np.array(costs.late_us), len(due_s)) * 1e-6
-    return _in_turn(interruptions.over_s(due_s + late_s), costs.send_us * 1e-6)
+    return _in_turn(_woken_s(due_s + late_s, costs, random), costs.send_us * 1e-6)
+
+
+def _woken_s(instants_s: Floats, costs: Costs, random: np.random.Generator) -> Floats:
+    """When the generator gets to what is there at ``instants_s``: it wakes for each that does not come right after
+    another, sometimes late, and what comes meanwhile waits, too."""
+    order = np.argsort(instants_s, kind="stable")
+    there_s = instants_s[order]
+    there_s = there_s[np.isfinite(there_s)]
+    if not len(there_s):
+        return instants_s
+    sleeps = np.diff(there_s, prepend=-1.0) > AWAKE_S
+    is_late = sleeps & (random.random(len(there_s)) < costs.late_share)
+    starts_s = there_s[is_late]
+    if not len(starts_s):
+        return instants_s
+    late_s = random.choice(np.array(costs.late_waking_us), len(starts_s)) * 1e-6
+    ends_s = np.maximum.accumulate(starts_s + late_s)
+    last = np.searchsorted(starts_s, instants_s, side="right") - 1
+    return np.where(last >= 0, np.maximum(instants_s, ends_s[last]), instants_s)
 
 
 def _in_turn(ready_s: Floats, each_s: float) -> Floats:

@@ -1,17 +1,20 @@
 """How often and for how long this machine takes a core away: ``python -m rapide.tuning.stall_meter CPU SECONDS``.
 
 As Gil Tene's jHiccup: a loop that does nothing but look at the clock sees each pause in which it did not run,
-whoever was the cause: the host of a virtual machine, other processes, the kernel. A percentile near the end of a
-distribution is made of such stalls at least as much as of the server, so the simulator has to know them.
+whoever was the cause: the host of a virtual machine, other processes, the kernel. And whoever sleeps is now and
+then woken late, since the host has given the core to somebody else meanwhile. A percentile near the end of a
+distribution is made of both at least as much as of the server, so the simulator has to know them.
 
-It looks for two milliseconds and rests for three, as a server under a usual load does. Whoever never rests is made
-to, for whole slices of time: by the scheduler, as soon as anybody else wants the core, and by hosts that give a
-machine less than its cores. A server that wakes is run at once."""
+It looks for 0.1 ms and sleeps for 0.3, about as often as a server under a usual load does. Whoever never sleeps is
+made to, for whole slices of time: by the scheduler, as soon as anybody else wants the core, and by hosts that give
+a machine less than its cores. One that sleeps for longer meets fewer late wakings than a server."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -21,30 +24,52 @@ from typing import Final
 
 LEAST_US: Final = 100.0
 """Shorter pauses are the kernel's usual business, and part of all that is measured."""
+LATE_US: Final = 100.0
+"""A waking by so much later than usual is late."""
 MARGIN_S: Final = 20.0
-LOOK_S: Final = 2e-3
-REST_S: Final = 3e-3
+LOOK_S: Final = 1e-4
+SLEEP_S: Final = 3e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Stalls:
-    """What one core suffers. ``lengths_us`` are samples; none where nothing was seen."""
+    """What one core suffers. The lengths are samples; none where nothing was seen."""
 
     per_s: float = 0.0
+    """Of time worked."""
     lengths_us: tuple[float, ...] = ()
+    late_share: float = 0.0
+    """Of all wakings."""
+    late_us: tuple[float, ...] = ()
+    """By how much more than usual."""
 
 
 NONE: Final = Stalls()
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What one process saw of its core."""
+
+    looked_s: float
+    pauses_us: tuple[float, ...]
+    wakings: int
+    late_us: tuple[float, ...]
+
+
 def together(several: Sequence[Stalls]) -> Stalls:
     """Of watches that lasted equally long."""
-    lengths_us = tuple(length for each in several for length in each.lengths_us)
-    return Stalls(sum(each.per_s for each in several) / max(1, len(several)), lengths_us)
+    count = max(1, len(several))
+    return Stalls(
+        sum(each.per_s for each in several) / count,
+        tuple(length for each in several for length in each.lengths_us),
+        sum(each.late_share for each in several) / count,
+        tuple(late for each in several for late in each.late_us),
+    )
 
 
 def measure(cpus: Sequence[int], span_s: float) -> Stalls:
-    """Watches all of ``cpus`` for ``span_s`` seconds. Blocking; uses two fifths of them."""
+    """Watches all of ``cpus`` for ``span_s`` seconds. Blocking; uses a quarter of them."""
     command = [sys.executable, "-P", "-m", "rapide.tuning.stall_meter"]
     meters = [
         subprocess.Popen([*command, str(cpu), str(span_s)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -56,33 +81,43 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
         for meter in meters:
             meter.kill()
             meter.wait()
-    seen = [json.loads(printed) for printed in said if printed]
-    lengths_us = [length for _, lengths in seen for length in lengths]
-    return Stalls(len(lengths_us) / max(1e-9, sum(looked_s for looked_s, _ in seen)), tuple(lengths_us))
+    seen = [Watch(**json.loads(printed)) for printed in said if printed]
+    pauses_us = tuple(pause for each in seen for pause in each.pauses_us)
+    late_us = tuple(late for each in seen for late in each.late_us)
+    return Stalls(
+        len(pauses_us) / max(1e-9, sum(each.looked_s for each in seen)),
+        pauses_us,
+        len(late_us) / max(1, sum(each.wakings for each in seen)),
+        late_us,
+    )
 
 
-def watch(span_s: float, rest_s: float = REST_S) -> tuple[float, list[float]]:
-    """For how long it looked in the next ``span_s`` seconds, and the pauses of this process meanwhile, in µs."""
-    found: list[float] = []
+def watch(span_s: float) -> Watch:
+    """Of this process, for the next ``span_s`` seconds. Whenever it is stopped it sees that, awake or asleep."""
+    pauses_us: list[float] = []
+    late_us: list[float] = []
     looked_s = 0.0
     now_s = time.monotonic()
     end_s = now_s + span_s
     while now_s < end_s:
-        looked_s -= now_s
-        rests_at_s = now_s + LOOK_S
-        while now_s < rests_at_s:
+        began_s = now_s
+        while now_s < began_s + LOOK_S:
             before_s, now_s = now_s, time.monotonic()
             if now_s - before_s > LEAST_US * 1e-6:
-                found.append(round((now_s - before_s) * 1e6, 1))
-        looked_s += now_s
-        time.sleep(rest_s)
+                pauses_us.append(round((now_s - before_s) * 1e6, 1))
+        looked_s += now_s - began_s
+        due_s = now_s + SLEEP_S
+        time.sleep(SLEEP_S)
         now_s = time.monotonic()
-    return looked_s, found
+        late_us.append((now_s - due_s) * 1e6)
+    usual_us = statistics.median(late_us)
+    found_us = [round(each - usual_us, 1) for each in late_us if each > usual_us + LATE_US]
+    return Watch(looked_s, tuple(pauses_us), len(late_us), tuple(found_us))
 
 
 def main() -> int:
     os.sched_setaffinity(0, {int(sys.argv[1])})
-    print(json.dumps(watch(float(sys.argv[2]))))
+    print(json.dumps(dataclasses.asdict(watch(float(sys.argv[2])))))
     return 0
 
 

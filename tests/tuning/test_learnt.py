@@ -19,7 +19,7 @@ from tests.tuning.curves_of import curve_of
 def learnt() -> Learnt:
     curves = [curve_of(lambda rows: 2.0 * rows, knobs) for knobs in (Knobs(threads=2), Knobs("int8"))]
     known = Curves({curve.knobs: curve for curve in curves})
-    return Learnt(known, Costs(noise_us=(1.0, 2.0)), "grpc, 4 rows", 64, {"int8": "ab"})
+    return Learnt(known, Costs(late_waking_us=(1.0, 2.0)), "grpc, 4 rows", 64, {"int8": "ab"})
 
 
 def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.tuning.curves_of import curve_of
 
 FAST = curve_of(lambda rows: 5 + 0.1 * rows)
 SLOW = curve_of(lambda rows: 1000 + 500 * rows)
-QUIET = Costs(network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0, stalls_per_s=1e-6)
+QUIET = Costs(network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0, spread=0, stalls_per_s=1e-6)
 
 
 def arrivals_of(*instants_s: float, rows: int = 1) -> Arrivals:
@@ -106,12 +106,30 @@ def test_every_request_is_answered_once_and_not_before_it_could(
     assert np.array_equal(again.latency_s, outcome.latency_s), "the same seed, the same answer"
 
 
-def test_noise_is_drawn_from_what_was_measured() -> None:
-    lone = arrivals_of(*np.arange(1, 200) * 0.01)
-    noisy = replace(QUIET, noise_us=(0.0,) * 9 + (5000.0,))
-    late = (outcome_of(lone, costs=noisy).latency_s > 3e-3).mean()
-    assert 0.03 < late < 0.25
-    assert (outcome_of(lone).latency_s < 1e-3).all()
+def test_a_turn_of_the_loop_takes_now_more_and_now_less() -> None:
+    lone = arrivals_of(*np.arange(1, 400) * 0.01)
+    steady, moody = outcome_of(lone), outcome_of(lone, costs=replace(QUIET, spread=0.5))
+    assert np.ptp(steady.latency_s) < 1e-9
+    assert np.std(np.log(moody.latency_s)) == pytest.approx(0.5, rel=0.2)
+    assert moody.latency_s.mean() == pytest.approx(steady.latency_s.mean(), rel=0.1), "and on average as much"
+
+
+@pytest.mark.parametrize(("client", "wakings"), [(False, 1), (True, 3)])
+def test_whoever_sleeps_is_woken_late_now_and_then(client: bool, wakings: int) -> None:
+    """The server by the request, and the generator when it is to send and when the answer is back."""
+    lone = arrivals_of(*np.arange(1, 4000) * 0.01)
+    drowsy = replace(QUIET, late_share=0.02, late_waking_us=(1500.0,))
+    outcome = simulate(lone, Configuration(1, ModelTuning()), FAST, drowsy, cores=2, client=client)
+    assert (outcome.latency_s > 1.5e-3).mean() == pytest.approx(0.02 * wakings, rel=0.3)
+    assert np.median(outcome.latency_s) < 0.5e-3
+
+
+def test_what_comes_while_a_worker_is_woken_late_waits_too() -> None:
+    together = arrivals_of(0.01, 0.0105, 0.011, 0.02)
+    drowsy = replace(QUIET, late_share=1.0, late_waking_us=(2000.0,))
+    outcome = simulate(together, Configuration(1, ModelTuning()), FAST, drowsy, cores=2, client=False)
+    assert outcome.runs == 2
+    assert outcome.latency_s[:3] * 1e3 == pytest.approx([2.0, 1.5, 1.0], abs=0.2)
 
 
 def test_a_worker_gets_cold_asleep_and_warm_at_work() -> None:

@@ -10,7 +10,7 @@ part of what it measures. Two workers have both cores, and share them with it.""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -193,12 +193,16 @@ def _calibrated(site: Site, curve: Curve, traffic: Mapping[str, Arrivals]) -> Se
         for rows in (1, OFFLINE_ROWS)
         for scenario in calibration.scenarios(curve, rows, EFFORT if rows == 1 else EFFORT / 2)
     ]
-    found: list[Observation] = []
-    for configuration in calibration.configurations(curve, 1):
-        found += calibration.asked(site, configuration, asked)
     profiles = [Scenario(f"{calibration.PROFILE} {name}", arrivals) for name, arrivals in traffic.items()]
     default = default_configuration(len(site.cpus))
-    return [*found, *calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT)]
+
+    def under_defaults() -> Iterator[Observation]:
+        return calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT / 2)
+
+    found = list(under_defaults())
+    for configuration in calibration.configurations(curve, 1):
+        found += calibration.asked(site, configuration, asked)
+    return [*found, *under_defaults()]
 
 
 def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[str], None]) -> list[Comparison]:
