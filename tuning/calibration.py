@@ -2,9 +2,9 @@
 
 Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
 loop and once on a thread, and the profile's own traffic under the defaults. What can be read off is (how late the
-generator sends, what a cold run takes more); the rest is fitted so that the simulator gives the measured quantiles,
-by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in logarithms, since all are positive and of
-different sizes."""
+generator sends, what a cold run takes more); the rest is fitted so that the simulator gives the measured
+quantiles, by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in logarithms, since all are
+positive and of different sizes."""
 
 from __future__ import annotations
 
