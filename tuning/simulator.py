@@ -163,7 +163,7 @@ class _Worker:
                 due_s = queue.due_s(now_s)
                 next_s = next_s if due_s is None else min(next_s, due_s)
             if next_s > now_s:
-                now_s = self._sleep(now_s, next_s)
+                now_s = self._sleep(now_s, next_s, alone=not landing)
             begun_s = now_s = self._through(now_s, now_s)
             self._factor = next(self._factors)
             answers = self._land(now_s)
@@ -229,10 +229,10 @@ class _Worker:
                 self._numbers[request] = number
         return now_s
 
-    def _sleep(self, now_s: float, until_s: float) -> float:
-        """Until it is awake, which is a little late now and then."""
+    def _sleep(self, now_s: float, until_s: float, *, alone: bool) -> float:
+        """Until it is awake, which is a little late now and then, unless a thread keeps the core awake."""
         self._warmth.slept((until_s - now_s) * 1e6)
-        if self._random.random() < self._costs.late_share:
+        if alone and self._random.random() < self._costs.late_share:
             until_s += self._random.choice(self._costs.late_waking_us) * 1e-6
         return until_s
 

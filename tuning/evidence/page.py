@@ -28,7 +28,8 @@ request timed from the instant at which it was due; {ROUNDS} times {SECONDS:g} s
 together. A server of one worker has one core and the load generator the other; two workers share both cores with
 it. The simulator knows of the model its cost curve; of the server what a calibration found, as a tuning makes it
 (lone requests, groups, random arrivals, and the profile under the defaults, all of it asked before the replays);
-of the machine how often and for how long it takes a core away, as a watching process saw it between the replays.
+of the machine how often and for how long it takes a core away or wakes somebody late, as a watching process saw it
+between the replays.
 Shown is predicted / measured. The defaults were seen in the calibration, all other configurations never. Marked †
 is what the simulator calls saturated (its busiest place is busy more than {SATURATED:.0%} of the time): there a
 small error in cost is a large one in waiting. In bold what is more than {NEAR:.0%} off.
@@ -39,13 +40,16 @@ How well does reality agree with itself? The same replay of the same server, min
 _BAD = """
 Where it is off, and why, as far as we know:
 
-* *p99*, predicted too low nearly throughout, by some 0.5 ms: the watching process sees fewer stalls than a server
-  meets. It looks for 2 ms and rests for 3; a server sleeps and wakes a thousand times a second, and each time the
-  host has to give the core back: mostly at once, and sometimes after a millisecond. What is needed is a watch that
-  wakes as often as the server. (One that never rests sees too many: hosts and schedulers take whole slices of time
-  from it.)
-* *offline* of the small models: forty requests a second of {rows} rows find everything asleep and all caches cold,
-  and a few hundred replays are all there is of them.
+* *max_delay_us*: the event loop's timers count whole milliseconds (libuv), so a batch that is to wait for one waits
+  for up to two; the simulator waits exactly as long as it is told.
+* *two workers* with the model on threads: two threads, two loops and the generator want two cores at once, and
+  whoever finds none waits for a slice of the scheduler's. The simulator makes all of it take longer on average,
+  which is right for p50, and knows no waiting for a core.
+* *offline*: forty requests a second of {rows} rows find everything asleep and all caches cold, and some 500 requests
+  are all there is of them: the fifth latest is the p99.
+* The rest is the machine, as the pairs above show: about one waking in a thousand comes late by half a millisecond
+  to five, a latency has three wakings in it (the generator's, the server's, the generator's again), and what is due
+  meanwhile waits, too. So p99 lies where the distribution is flat, and a few late wakings more or less move it far.
 """
 _PLANS = """\
 A plan for a million requests a second, with replicas of one core (so that the generator has the other to
