@@ -40,16 +40,17 @@ How well does reality agree with itself? The same replay of the same server, min
 _BAD = """
 Where it is off, and why, as far as we know:
 
-* *max_delay_us*: the event loop's timers count whole milliseconds (libuv), so a batch that is to wait for one waits
-  for up to two; the simulator waits exactly as long as it is told.
+* *max_delay_us*: the event loop's timers count whole milliseconds (libuv), so a batch that is to wait for one
+  waits for up to two; the simulator waits exactly as long as it is told.
 * *two workers* with the model on threads: two threads, two loops and the generator want two cores at once, and
   whoever finds none waits for a slice of the scheduler's. The simulator makes all of it take longer on average,
   which is right for p50, and knows no waiting for a core.
-* *offline*: forty requests a second of {rows} rows find everything asleep and all caches cold, and some 500 requests
-  are all there is of them: the fifth latest is the p99.
-* The rest is the machine, as the pairs above show: about one waking in a thousand comes late by half a millisecond
-  to five, a latency has three wakings in it (the generator's, the server's, the generator's again), and what is due
-  meanwhile waits, too. So p99 lies where the distribution is flat, and a few late wakings more or less move it far.
+* *offline*: forty requests a second of {rows} rows find everything asleep and all caches cold, and some 500
+  requests are all there is of them: the fifth latest is the p99.
+* The rest is the machine, as the pairs above show: about one waking in a thousand comes late by half a
+  millisecond to five, a latency has three wakings in it (the generator's, the server's, the generator's again),
+  and what is due meanwhile waits, too. So p99 lies where the distribution is flat, and a few late wakings more
+  or less move it far.
 """
 _PLANS = """\
 A plan for a million requests a second, with replicas of one core (so that the generator has the other to
