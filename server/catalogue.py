@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rapide.server.batching import BatchPolicy
+from rapide.server.busy_poll import BusyPoll
 from rapide.server.context import AnsweredBy
 from rapide.server.control import VersionFailure
 from rapide.server.engine import Engine
@@ -268,6 +270,11 @@ def catalogue_of(
 ) -> Catalogue:
     """A catalogue as ``settings`` say. ``runners``: threads for models too slow for the loop."""
 
+    @functools.cache
+    def busy_poll() -> BusyPoll | None:
+        span_s = settings.busy_poll_us * 1e-6
+        return BusyPoll(asyncio.get_running_loop(), span_s) if span_s else None
+
     def make_engine(model: Model, recorder: Recorder, text: str) -> Engine:
         tuning = _tuning_of(settings, text)
         policy = BatchPolicy(
@@ -282,6 +289,7 @@ def catalogue_of(
             recorder=recorder,
             sessions=tuning.sessions,
             inline_below_us=tuning.inline_below_us,
+            busy_poll=busy_poll(),
         )
 
     trials = Trials(

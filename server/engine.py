@@ -23,6 +23,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue, Reason
+from rapide.server.busy_poll import BusyPoll
 from rapide.server.dispatch import RunTimes
 from rapide.server.errors import DeadlineExceeded, Internal, QueueFull, RapideError, Unavailable
 from rapide.server.gathering import Gathering
@@ -47,12 +48,15 @@ class Engine:
         recorder: BatchRecorder,
         sessions: int = 1,
         inline_below_us: float = 75.0,
+        busy_poll: BusyPoll | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``sessions``: runs that may be under way at the same time. ``start`` comes before ``submit``."""
+        """``sessions``: runs that may be under way at the same time. ``busy_poll``: of the loop, if it is to stay
+        awake between requests. ``start`` comes before ``submit``."""
         self._policy = policy
         self._executor = executor
         self._recorder = recorder
+        self._busy_poll = busy_poll
         self._clock = clock
         self._title = f"model {model.name!r} version {model.version}"
         self._measure = measure_of(model.signature)
@@ -174,8 +178,12 @@ class Engine:
         self._learn(runs, ended_s - begun_s)
         self._answer(runs, self._claim(runs))
         self._expire(ended_s)  # who became too late for a retry
+        if self._busy_poll is not None:
+            self._busy_poll.answered(ended_s)
 
     def _run_on_thread(self, batch: Batch[Ticket]) -> None:
+        if self._busy_poll is not None:
+            self._busy_poll.give_way()
         self._free -= 1
         self._on_threads.add(batch)
         try:
@@ -204,6 +212,8 @@ class Engine:
         outcomes = self._claim(runs)
         self._drain()
         self._answer(runs, outcomes)
+        if self._busy_poll is not None and not self._on_threads:
+            self._busy_poll.answered(self._clock())
 
     def _learn(self, runs: list[Run], took_s: float) -> None:
         if len(runs) == 1 and runs[0].error is None and runs[0].reason is not Reason.RETRY:

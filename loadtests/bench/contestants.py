@@ -22,6 +22,8 @@ INFER = f"/{services.OPEN_INFERENCE}/ModelInfer"
 HOST = "127.0.0.1"
 MOST_CONNECTIONS = 8
 """More in flight than this share connections over gRPC, as the calls of one client do."""
+BUSY_POLL_US = 1000
+"""About twice the gap between two requests at a fixed arrival rate."""
 JSON = {"content-type": "application/json"}
 
 
@@ -55,7 +57,9 @@ class Contestant:
     binary: bool = False
     connections: int = MOST_CONNECTIONS
     only_in_flight: tuple[int, ...] = ()
-    """Where it is measured in closed loops, and in no open one; empty for everywhere."""
+    """Where it is measured in closed loops; empty for everywhere."""
+    is_in_open_loop: bool = True
+    """Whether its latency at a fixed rate is measured."""
 
     def is_measured_at(self, in_flight: int) -> bool:
         return not self.only_in_flight or in_flight in self.only_in_flight
@@ -105,9 +109,9 @@ def rapide_command(folder: Path, ports: Ports, *flags: str, workers: int = 1) ->
     ]
 
 
-def _rapide(grpc_engine: str, http_engine: str) -> Callable[[Path, Ports], list[str]]:
+def _rapide(grpc_engine: str, http_engine: str, *flags: str) -> Callable[[Path, Ports], list[str]]:
     return lambda folder, ports: rapide_command(
-        folder, ports, "--grpc-engine", grpc_engine, "--http-engine", http_engine
+        folder, ports, "--grpc-engine", grpc_engine, "--http-engine", http_engine, *flags
     )
 
 
@@ -123,14 +127,21 @@ def rapide_is_ready(ports: Ports) -> bool:
 GRPC_AIO = Server("grpc-aio", _python("grpc_aio"), lambda ports: port_answers(ports.grpc))
 STARLETTE = Server("starlette", _python("starlette_json"), lambda ports: port_answers(ports.http))
 RAPIDE = Server("rapide", _rapide("lane", "lane"), rapide_is_ready)
+POLLING = Server("rapide, polling", _rapide("lane", "lane", "--busy-poll-us", str(BUSY_POLL_US)), rapide_is_ready)
 REFERENCE = Server("rapide on grpcio and uvicorn", _rapide("grpcio", "uvicorn"), rapide_is_ready)
-SERVERS = (GRPC_AIO, STARLETTE, RAPIDE, REFERENCE)
+SERVERS = (GRPC_AIO, STARLETTE, RAPIDE, POLLING, REFERENCE)
 
 CONTESTANTS: Sequence[Contestant] = (
     Contestant("grpc-aio", "hand-written: grpc.aio, uvloop", GRPC_AIO, "grpc"),
     Contestant("rapide-grpc", "rapide, gRPC", RAPIDE, "grpc", against="grpc-aio"),
     Contestant(
-        "grpc-aio-one", "hand-written, one connection", GRPC_AIO, "grpc", connections=1, only_in_flight=(64,)
+        "grpc-aio-one",
+        "hand-written, one connection",
+        GRPC_AIO,
+        "grpc",
+        connections=1,
+        only_in_flight=(64,),
+        is_in_open_loop=False,
     ),
     Contestant(
         "rapide-grpc-one",
@@ -140,9 +151,24 @@ CONTESTANTS: Sequence[Contestant] = (
         against="grpc-aio-one",
         connections=1,
         only_in_flight=(64,),
+        is_in_open_loop=False,
     ),
     Contestant(
-        "reference-grpc", "rapide on grpcio, gRPC", REFERENCE, "grpc", against="grpc-aio", only_in_flight=(32,)
+        "rapide-polling",
+        f"rapide, gRPC, --busy-poll-us {BUSY_POLL_US}",
+        POLLING,
+        "grpc",
+        against="grpc-aio",
+        only_in_flight=(1,),
+    ),
+    Contestant(
+        "reference-grpc",
+        "rapide on grpcio, gRPC",
+        REFERENCE,
+        "grpc",
+        against="grpc-aio",
+        only_in_flight=(32,),
+        is_in_open_loop=False,
     ),
     Contestant("starlette", "hand-written: uvicorn, Starlette, JSON", STARLETTE, "http"),
     Contestant("rapide-json", "rapide, HTTP, JSON", RAPIDE, "http", against="starlette"),
@@ -154,6 +180,7 @@ CONTESTANTS: Sequence[Contestant] = (
         "http",
         against="starlette",
         only_in_flight=(8,),
+        is_in_open_loop=False,
     ),
 )
 

@@ -62,7 +62,7 @@ def open_loops(
     """Latency at half of what the protocol's hand-written server can do, at the same Poisson arrivals for all."""
     found = []
     for each in checked:
-        if each.contestant.only_in_flight:
+        if not each.contestant.is_in_open_loop:
             continue
         say(f"fixed arrival rate, {each.contestant.title}, {each.model}")
         rate_per_s = half_of_baseline(each.contestant, each.model, closed)

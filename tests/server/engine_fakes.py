@@ -70,6 +70,11 @@ class HandLoop:
         heapq.heappush(self._timers, (self._clock.now_s + delay_s, next(self._numbers), handle, callback))
         return handle
 
+    @property
+    def ready_count(self) -> int:
+        """Callbacks for the next tick. With none a loop sleeps."""
+        return len(self._ready)
+
     def tick(self) -> None:
         ready, self._ready = self._ready, []
         for callback, args in ready:
