@@ -18,7 +18,7 @@ from collections.abc import Callable
 class BusyPoll:
     """Of one event loop, on its thread; all engines of a worker share it."""
 
-    __slots__ = ("_clock", "_is_polling", "_loop", "_span_s", "_until_s")
+    __slots__ = ("_clock", "_is_polling", "_loop", "_span_s", "_threads", "_until_s")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, span_s: float, clock: Callable[[], float] = time.monotonic
@@ -28,17 +28,25 @@ class BusyPoll:
         self._clock = clock
         self._until_s = 0.0
         self._is_polling = False
+        self._threads = 0
 
     def answered(self, now_s: float) -> None:
-        """From now on the loop stays awake for ``span_s`` seconds."""
+        """From now on the loop stays awake for ``span_s`` seconds, unless a model runs on a thread."""
+        if self._threads:
+            return
         self._until_s = now_s + self._span_s
         if not self._is_polling:
             self._is_polling = True
             self._loop.call_soon(self._look)
 
-    def give_way(self) -> None:
-        """To a thread that is to run: it and a loop that polls would take the interpreter from each other."""
+    def thread_begins(self) -> None:
+        """The loop gives way to it: the two would take the interpreter from each other, and a single core, too."""
+        self._threads += 1
         self._until_s = 0.0
+
+    def thread_ends(self) -> None:
+        """Of each that began."""
+        self._threads -= 1
 
     def _look(self) -> None:
         if self._clock() < self._until_s:

@@ -179,17 +179,19 @@ class Engine:
         self._answer(runs, self._claim(runs))
         self._expire(ended_s)  # who became too late for a retry
         if self._busy_poll is not None:
-            self._busy_poll.answered(ended_s)
+            self._busy_poll.answered(self._clock())
 
     def _run_on_thread(self, batch: Batch[Ticket]) -> None:
         if self._busy_poll is not None:
-            self._busy_poll.give_way()
+            self._busy_poll.thread_begins()
         self._free -= 1
         self._on_threads.add(batch)
         try:
             self._executor.submit(self._work, batch, [ticket.inputs for ticket in batch.entries])
         except RuntimeError:
             _log.exception("no thread for %s", self._title)
+            if self._busy_poll is not None:
+                self._busy_poll.thread_ends()
             self._free += 1
             self._on_threads.remove(batch)
             self._refuse(batch.entries, lambda _: Unavailable(f"{self._title} cannot run: the server is stopping"))
@@ -208,11 +210,13 @@ class Engine:
         """A batch came back from its thread. The next one starts first, so that it runs while we answer."""
         self._free += 1
         self._on_threads.remove(batch)
+        if self._busy_poll is not None:
+            self._busy_poll.thread_ends()
         self._learn(runs, took_s)
         outcomes = self._claim(runs)
         self._drain()
         self._answer(runs, outcomes)
-        if self._busy_poll is not None and not self._on_threads:
+        if self._busy_poll is not None:
             self._busy_poll.answered(self._clock())
 
     def _learn(self, runs: list[Run], took_s: float) -> None:

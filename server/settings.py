@@ -309,8 +309,8 @@ class Settings:
         0.0,
         _BATCHING,
         "keep a worker awake for so long after each answer, looking for the next request instead of sleeping",
-        "it halves the latency of lone requests, and a worker that is asked more often than that never leaves its "
-        "core to anybody else: for those who have the core and want the latency",
+        "it halves the latency of requests that come one by one, each within that time of the last, and such a "
+        "worker never leaves its core to anybody else: for those who have the core and want the latency",
         unit="µs",
         minimum=0,
         maximum=1_000_000,

@@ -1,10 +1,10 @@
 """Finds the simulator's constants: a real server is asked in a few ways, and the costs are fitted to its answers.
 
-Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
-loop and once on a thread, and the profile's own traffic under the defaults. What can be read off is (how late the
-generator sends, what a cold run takes more); the rest is fitted so that the simulator gives the measured
-quantiles, by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in logarithms, since all are
-positive and of different sizes."""
+Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on
+the loop and once on a thread, and before and after them the profile's own traffic under the defaults. What can
+be read off is (how late the generator sends, what a cold run takes more); the rest is fitted so that the
+simulator gives the measured quantiles, by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in
+logarithms, since all are positive and of different sizes."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ STARTS: Final[tuple[Mapping[str, float], ...]] = (
 QUEUE_WITHOUT_END: Final = 8.0
 """A median of so many times the least one is that of a queue that grows."""
 GENERATOR_BUSY: Final = 0.85
+MOST_SPREAD: Final = 1.5
+"""Beyond, the few draws of a simulation have another mean than theirs."""
 EVALUATIONS: Final = 160
 FIT_REQUESTS: Final = 320
 """Of each scenario, in the fit: it simulates all of them a few hundred times."""
@@ -266,6 +268,7 @@ def _thinned(samples: Floats) -> tuple[float, ...]:
 
 def _with(costs: Costs, logarithms: Floats) -> Costs:
     values: dict[str, Any] = {name: math.exp(value) for name, value in zip(FITTED, logarithms, strict=True)}
+    values["spread"] = min(values["spread"], MOST_SPREAD)
     return dataclasses.replace(costs, **values)
 
 

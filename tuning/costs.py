@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rapide.server.repository.fields import Fields
+from rapide.server.repository.fields import FieldError, Fields
 
 MOST_SAMPLES: Final = 512
 FITTED: Final = (
@@ -27,7 +27,7 @@ FITTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """All in µs, but for ``extra_cold``, a factor, and ``spread``."""
+    """In the units of the names; ``extra_cold`` is a factor, and ``spread`` has none."""
 
     network_us: float = 60.0
     """Client and network, there and back, of one request alone."""
@@ -54,8 +54,8 @@ class Costs:
     thread_us: float = 40.0
     """Until the thread is awake and the loop hears of it, there and back."""
     spread: float = 0.3
-    """How much a turn of the loop takes now more and now less than usual, all of it: the standard deviation of the
-    logarithm."""
+    """How much a turn of the loop takes now more and now less than usual, with what runs on the loop: the standard
+    deviation of the logarithm."""
     fold_us: float = 170.0
     """What recording takes now and then, to add what is new to its totals."""
     stalls_per_s: float = 0.0
@@ -81,7 +81,17 @@ class Costs:
             name: fields.optional_number(name) for name in fields.raw if name in known - sampled
         }
         values |= {name: tuple(map(float, fields.raw.get(name, [0.0]))) for name in sampled}
-        return cls(**values)
+        costs = cls(**values)
+        numbers = [values[name] for name in values if name not in sampled]
+        samples = [values[name] for name in sampled]
+        if not (
+            all(number is not None and number >= 0 for number in numbers)
+            and all(each and all(0 <= sample < math.inf for sample in each) for each in samples)
+            and min(costs.cools_us, costs.warms_us) > 0
+            and costs.late_share <= 1
+        ):
+            raise FieldError("costs are finite numbers that are not negative; some of these are not.")
+        return costs
 
 
 class Warmth:

@@ -152,6 +152,7 @@ class Served:
             *(sys.executable, "-P", "-m", "rapide", "serve", site.models, "--host", HOST, "--tuning", str(folder)),
             *("--http-port", str(self._http), "--grpc-port", str(self._grpc)),
             *("--metrics-port", str(self._metrics), "--log-format", "json", "--no-reserve"),
+            *("--config", os.devnull),  # a rapide.toml here is for the server that is to be, not for this one
             *("--workers", str(self._configuration.workers)),
             *named,
             *policy,

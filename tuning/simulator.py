@@ -38,6 +38,7 @@ FOLD_EVERY: Final = 1024
 CONNECTIONS: Final = 16
 """As the replay opens them over gRPC."""
 FACTORS: Final = 4096
+"""Drawn for the turns of a loop; then they begin again."""
 AWAKE_S: Final = 30e-6
 """What comes so soon after another finds the generator awake."""
 _ONE: Final = ()
@@ -232,6 +233,7 @@ class _Worker:
     def _sleep(self, now_s: float, until_s: float, *, alone: bool) -> float:
         """Until it is awake, which is a little late now and then, unless a thread keeps the core awake."""
         self._warmth.slept((until_s - now_s) * 1e6)
+        self._stall_at_s += until_s - now_s  # they come by time worked; what strikes a sleeper is a late waking
         if alone and self._random.random() < self._costs.late_share:
             until_s += self._random.choice(self._costs.late_waking_us) * 1e-6
         return until_s

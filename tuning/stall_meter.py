@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rapide.tuning.errors import TuningError
+
 LEAST_US: Final = 100.0
 """Shorter pauses are the kernel's usual business, and part of all that is measured."""
 LATE_US: Final = 100.0
@@ -69,7 +71,10 @@ def together(several: Sequence[Stalls]) -> Stalls:
 
 
 def measure(cpus: Sequence[int], span_s: float) -> Stalls:
-    """Watches all of ``cpus`` for ``span_s`` seconds. Blocking; uses a quarter of them."""
+    """Watches all of ``cpus`` for ``span_s`` seconds. Blocking; uses a quarter of them.
+
+    Raises TuningError where one cannot be watched: nobody knows of its stalls then.
+    """
     command = [sys.executable, "-P", "-m", "rapide.tuning.stall_meter"]
     meters = [
         subprocess.Popen([*command, str(cpu), str(span_s)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -81,7 +86,10 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
         for meter in meters:
             meter.kill()
             meter.wait()
-    seen = [Watch(**json.loads(printed)) for printed in said if printed]
+    if not all(said):
+        unseen = ", ".join(str(cpu) for cpu, printed in zip(cpus, said, strict=True) if not printed)
+        raise TuningError(f"processor {unseen} could not be watched for stalls.")
+    seen = [Watch(**json.loads(printed)) for printed in said]
     pauses_us = tuple(pause for each in seen for pause in each.pauses_us)
     late_us = tuple(late for each in seen for late in each.late_us)
     return Stalls(
@@ -110,7 +118,7 @@ def watch(span_s: float) -> Watch:
         time.sleep(SLEEP_S)
         now_s = time.monotonic()
         late_us.append((now_s - due_s) * 1e6)
-    usual_us = statistics.median(late_us)
+    usual_us = statistics.median(late_us) if late_us else 0.0
     found_us = [round(each - usual_us, 1) for each in late_us if each > usual_us + LATE_US]
     return Watch(looked_s, tuple(pauses_us), len(late_us), tuple(found_us))
 

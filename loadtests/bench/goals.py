@@ -74,7 +74,9 @@ def _grpc(title: str, closed: _Table, opened: _Table) -> Iterator[Goal]:
     seconds = f"gRPC, {title}, the same, median of each second's p99"
     yield opened.goal(seconds, names, "p99_by_second_us", AT_MOST, 0.5)
     polling = ("rapide-polling", "grpc-aio")
-    yield opened.goal(f"gRPC, {title}, p99 with --busy-poll-us", polling, "p99_us", AT_MOST, 0.5)
+    yield opened.goal(
+        f"gRPC, {title}, p99 at a fixed arrival rate, with --busy-poll-us", polling, "p99_us", AT_MOST, 0.5
+    )
 
 
 def _http(title: str, closed: _Table) -> Iterator[Goal]:

@@ -42,7 +42,7 @@ answered.
 Fixed arrival rate: our own generator (that of `rapide replay`), the same Poisson arrivals for everybody in a
 round, each request timed from when it was due. Where its own lateness nears a p99, it measured itself. Where it
 says --busy-poll-us the server stays awake for so long after an answer (docs/guides/serve.md) and has its defaults
-otherwise; at this rate that is nearly always, and its core is busy all the time. {real_time}
+otherwise; some seven of eight requests find it awake. {real_time}
 
 Larger model: the loop of `session.run` and the server take turns on the same core. "Whole batches": each
 request carries as many rows as the loop's best batch, {batches} in flight; "one row": as many requests of one

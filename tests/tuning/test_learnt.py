@@ -12,7 +12,7 @@ from rapide.tuning.costs import Costs
 from rapide.tuning.curves import Curves
 from rapide.tuning.errors import TuningError
 from rapide.tuning.knobs import Knobs
-from rapide.tuning.learnt import Learnt, write_whole
+from rapide.tuning.learnt import SCHEMA, Learnt, write_whole
 from tests.tuning.curves_of import curve_of
 
 
@@ -63,6 +63,36 @@ def test_what_cannot_be_used_is_measured_again(tmp_path: Path, content: bytes) -
     path.write_bytes(content)
     assert Learnt.load(path) == Learnt()
     assert Learnt.load(tmp_path / "missing") == Learnt()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"cools_us": 0},
+        {"spread": None},
+        {"late_us": []},
+        {"late_share": 7},
+        {"stalls_per_s": -4},
+        {"late_waking_us": [-5000]},
+        {"stall_us": [1e999]},
+    ],
+    ids=str,
+)
+def test_costs_that_nobody_can_simulate_with_are_measured_again(tmp_path: Path, damage: dict[str, object]) -> None:
+    path = tmp_path / "learnt.json"
+    Learnt(costs=Costs()).save(path)
+    assert Learnt.load(path).costs == Costs()
+    document = json.loads(path.read_text())
+    document["costs"] |= damage
+    path.write_text(json.dumps(document))
+    assert Learnt.load(path) == Learnt()
+
+
+def test_what_an_earlier_release_learnt_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "learnt.json"
+    Learnt(costs=Costs()).save(path)
+    path.write_text(path.read_text().replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA - 1}'))
+    assert Learnt.load(path) == Learnt()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rapide.tuning import stall_meter
 from rapide.tuning.calibration import suffering
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
+from rapide.tuning.errors import TuningError
 from rapide.tuning.simulator import simulate
 from rapide.tuning.stall_meter import LOOK_S, NONE, SLEEP_S, Stalls, Watch, measure, together
 from tests.tuning.curves_of import curve_of
@@ -22,11 +23,11 @@ from tests.tuning.curves_of import curve_of
 
 def test_a_process_that_is_stopped_sees_it() -> None:
     """As a host stops a virtual machine: the process does not run, and its clock goes on. It may look or sleep."""
-    watching = "from rapide.tuning.stall_meter import watch; print('watching', flush=True); print(watch(2.0))"
+    watching = "from rapide.tuning.stall_meter import watch; print('watching', flush=True); print(watch(6.0))"
     with subprocess.Popen([sys.executable, "-c", watching], stdout=subprocess.PIPE, text=True) as meter:
         assert meter.stdout is not None
         assert meter.stdout.readline() == "watching\n"
-        time.sleep(0.2)
+        time.sleep(0.1)
         meter.send_signal(signal.SIGSTOP)
         stopped_s = time.monotonic()
         time.sleep(0.5)
@@ -83,11 +84,12 @@ def test_watches_are_put_together() -> None:
     assert together([one, NONE]) == Stalls(1.0, (100.0, 200.0), 0.25, (300.0,))
 
 
-def test_stalls_make_the_end_of_a_distribution_and_not_its_middle() -> None:
+def test_stalls_and_late_wakings_make_the_end_of_a_distribution_and_not_its_middle() -> None:
+    """A host that takes the core away ten times a second for 5 ms, from whoever sleeps or works."""
     arrivals = Arrivals(np.arange(1, 4000) * 1e-3, np.ones(3999, int))
     curve = curve_of(lambda rows: 10.0 + rows)
     calm = Costs(extra_cold=0.0, spread=0.0)
-    shaken = suffering(calm, Stalls(10.0, (5000.0,)))
+    shaken = suffering(calm, Stalls(10.0, (5000.0,), 0.01, (5000.0,)))
 
     def ends_s(costs: Costs, *, client: bool) -> tuple[float, float]:
         configuration = Configuration(1, ModelTuning())
@@ -102,3 +104,17 @@ def test_stalls_make_the_end_of_a_distribution_and_not_its_middle() -> None:
         assert shaken_middle == pytest.approx(middle, rel=0.1)
         assert 3e-3 < shaken_end < 8e-3
         assert end < 1e-3
+
+
+def test_what_takes_the_core_from_a_sleeper_is_not_counted_twice() -> None:
+    """The meter calls it a late waking, so pauses of those that work do not go on while a worker sleeps."""
+    arrivals = Arrivals(np.arange(1, 4000) * 1e-2, np.ones(3999, int))  # it works for a hundredth of the time
+    curve = curve_of(lambda rows: 10.0 + rows)
+    costs = suffering(Costs(extra_cold=0.0, spread=0.0), Stalls(2.0, (5000.0,)))
+    outcome = simulate(arrivals, Configuration(1, ModelTuning()), curve, costs, cores=2, client=False)
+    assert (outcome.latency_s > 1e-3).mean() < 0.002
+
+
+def test_a_processor_that_cannot_be_watched_is_told() -> None:
+    with pytest.raises(TuningError, match="processor 9999 could not be watched"):
+        measure([9999], 0.1)

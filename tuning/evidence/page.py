@@ -47,10 +47,9 @@ Where it is off, and why, as far as we know:
   which is right for p50, and knows no waiting for a core.
 * *offline*: forty requests a second of {rows} rows find everything asleep and all caches cold, and some 500
   requests are all there is of them: the fifth latest is the p99.
-* The rest is the machine, as the pairs above show: about one waking in a thousand comes late by half a
-  millisecond to five, a latency has three wakings in it (the generator's, the server's, the generator's again),
-  and what is due meanwhile waits, too. So p99 lies where the distribution is flat, and a few late wakings more
-  or less move it far.
+* The rest is the machine, as the pairs above show. A latency has three wakings in it (the generator's, the
+  server's, the generator's again), any of which may come late, and what is due meanwhile waits, too. So p99
+  lies where the distribution is flat, and a few late wakings more or less move it far.
 """
 _PLANS = """\
 A plan for a million requests a second, with replicas of one core (so that the generator has the other to
