@@ -22,6 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 
+from rapide.server.alarm import Alarm
 from rapide.server.batching import FINISHED, Batch, BatchPolicy, BatchQueue, Reason
 from rapide.server.busy_poll import BusyPoll
 from rapide.server.dispatch import RunTimes
@@ -38,6 +39,7 @@ class Engine:
     """The queue and the runs of one model version, on one event loop."""
 
     _loop: asyncio.AbstractEventLoop
+    _alarm: Alarm
 
     def __init__(
         self,
@@ -69,14 +71,14 @@ class Engine:
         self._is_woken = False
         self._gathering = Gathering()
         self._reported_rows = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_s = math.inf
+        self._alarm_s = math.inf
         self._is_closing = False
         self._idle = asyncio.Event()
 
     def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Binds the engine to ``loop``, or to the running one."""
         self._loop = loop or asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop, self._on_alarm)
 
     # The hot path: submit … end of the tick → _tick → _drain → run → _claim → _deliver.
 
@@ -134,7 +136,7 @@ class Engine:
         if self._is_woken:
             return
         if queue or self._on_threads:
-            self._set_timer(now_s)
+            self._set_alarm(now_s)
         elif self._is_closing:
             self._idle.set()
 
@@ -265,8 +267,7 @@ class Engine:
                     await self._idle.wait()
             except TimeoutError:
                 self._abandon()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.close()
 
     def _abandon(self) -> None:
         running = [
@@ -319,21 +320,18 @@ class Engine:
         self._is_woken = True
         self._loop.call_soon(self._tick)
 
-    def _set_timer(self, now_s: float) -> None:
+    def _set_alarm(self, now_s: float) -> None:
         """Sees to it that ``_drain`` is called at the next deadline, and when a delay is over."""
         when_s = self._queue.next_deadline_s()
         due_s = self._queue.due_s(now_s) if self._free else None
         if due_s is not None:
             when_s = min(when_s, due_s)
-        if when_s < self._timer_s:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_s = when_s
-            self._timer = self._loop.call_later(max(0.0, when_s - now_s), self._on_timer)
+        if when_s < self._alarm_s:
+            self._alarm_s = when_s
+            self._alarm.set(when_s - now_s)
 
-    def _on_timer(self) -> None:
-        self._timer_s = math.inf
-        self._timer = None
+    def _on_alarm(self) -> None:
+        self._alarm_s = math.inf
         self._drain()
 
 

@@ -70,6 +70,10 @@ class HandLoop:
         heapq.heappush(self._timers, (self._clock.now_s + delay_s, next(self._numbers), handle, callback))
         return handle
 
+    def add_reader(self, _file: int, _callback: Callable[..., Any]) -> None:
+        """It watches no files, as some event loops: alarms are its timers."""
+        raise NotImplementedError
+
     @property
     def ready_count(self) -> int:
         """Callbacks for the next tick. With none a loop sleeps."""

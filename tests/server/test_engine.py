@@ -699,7 +699,28 @@ class TestOnARealLoop:
         assert summary(await waiting) == [2]
 
 
-def test_on_uvloop_timers_are_coarse_and_everybody_is_answered_all_the_same() -> None:
+def test_on_uvloop_a_delay_of_less_than_a_millisecond_is_kept() -> None:
+    bench = Bench()
+
+    async def waits_s() -> list[float]:
+        waits_s = []
+        with ThreadPoolExecutor(1) as executor:
+            policy = BatchPolicy(max_delay_s=0.0003)
+            engine = Engine(bench.model, policy, executor=executor, recorder=bench.recorder)
+            engine.start()
+            for number in range(40):
+                begun_s = time.monotonic()
+                await engine.infer(rows_of(number))
+                waits_s.append(time.monotonic() - begun_s)
+            await engine.close(5.0)
+        return waits_s
+
+    waits_s = uvloop.run(waits_s())
+    assert min(waits_s) >= 0.0003
+    assert min(waits_s) < 0.001, "a timer of whole milliseconds could have done that"
+
+
+def test_on_uvloop_delays_and_deadlines_cross_and_everybody_is_answered() -> None:
     bench = Bench()
 
     async def main() -> list[object]:
