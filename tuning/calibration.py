@@ -190,7 +190,7 @@ def suffering(costs: Costs, stalls: Stalls) -> Costs:
         stalls_per_s=stalls.per_s,
         stall_us=_thinned(np.array(stalls.lengths_us or (0.0,))),
         late_share=stalls.late_share,
-        late_waking_us=_thinned(np.array(stalls.late_us or (0.0,))),
+        late_waking_us=_thinned(np.array(stalls.late_waking_us or (0.0,))),
     )
 
 

@@ -25,9 +25,7 @@ from typing import Final
 from rapide.tuning.errors import TuningError
 
 LEAST_US: Final = 100.0
-"""Shorter pauses are the kernel's usual business, and part of all that is measured."""
-LATE_US: Final = 100.0
-"""A waking by so much later than usual is late."""
+"""Shorter pauses, and wakings less late, are the kernel's usual business: part of all that is measured."""
 MARGIN_S: Final = 20.0
 LOOK_S: Final = 1e-4
 SLEEP_S: Final = 3e-4
@@ -42,8 +40,8 @@ class Stalls:
     lengths_us: tuple[float, ...] = ()
     late_share: float = 0.0
     """Of all wakings."""
-    late_us: tuple[float, ...] = ()
-    """By how much more than usual."""
+    late_waking_us: tuple[float, ...] = ()
+    """By how much later than usual these were."""
 
 
 NONE: Final = Stalls()
@@ -56,7 +54,8 @@ class Watch:
     looked_s: float
     pauses_us: tuple[float, ...]
     wakings: int
-    late_us: tuple[float, ...]
+    late_waking_us: tuple[float, ...]
+    """Of those that were late."""
 
 
 def together(several: Sequence[Stalls]) -> Stalls:
@@ -66,7 +65,7 @@ def together(several: Sequence[Stalls]) -> Stalls:
         sum(each.per_s for each in several) / count,
         tuple(length for each in several for length in each.lengths_us),
         sum(each.late_share for each in several) / count,
-        tuple(late for each in several for late in each.late_us),
+        tuple(late for each in several for late in each.late_waking_us),
     )
 
 
@@ -91,19 +90,19 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
         raise TuningError(f"processor {unseen} could not be watched for stalls.")
     seen = [Watch(**json.loads(printed)) for printed in said]
     pauses_us = tuple(pause for each in seen for pause in each.pauses_us)
-    late_us = tuple(late for each in seen for late in each.late_us)
+    late_waking_us = tuple(late for each in seen for late in each.late_waking_us)
     return Stalls(
         len(pauses_us) / max(1e-9, sum(each.looked_s for each in seen)),
         pauses_us,
-        len(late_us) / max(1, sum(each.wakings for each in seen)),
-        late_us,
+        len(late_waking_us) / max(1, sum(each.wakings for each in seen)),
+        late_waking_us,
     )
 
 
 def watch(span_s: float) -> Watch:
     """Of this process, for the next ``span_s`` seconds. Whenever it is stopped it sees that, awake or asleep."""
     pauses_us: list[float] = []
-    late_us: list[float] = []
+    after_due_us: list[float] = []
     looked_s = 0.0
     now_s = time.monotonic()
     end_s = now_s + span_s
@@ -117,10 +116,10 @@ def watch(span_s: float) -> Watch:
         due_s = now_s + SLEEP_S
         time.sleep(SLEEP_S)
         now_s = time.monotonic()
-        late_us.append((now_s - due_s) * 1e6)
-    usual_us = statistics.median(late_us) if late_us else 0.0
-    found_us = [round(each - usual_us, 1) for each in late_us if each > usual_us + LATE_US]
-    return Watch(looked_s, tuple(pauses_us), len(late_us), tuple(found_us))
+        after_due_us.append((now_s - due_s) * 1e6)
+    usual_us = statistics.median(after_due_us) if after_due_us else 0.0
+    late_us = [round(each - usual_us, 1) for each in after_due_us if each > usual_us + LEAST_US]
+    return Watch(looked_s, tuple(pauses_us), len(after_due_us), tuple(late_us))
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from rapide.tuning.evidence.page import page
+from rapide.tuning.evidence.subjects import EDITION
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -11,6 +12,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_page_is_what_its_figures_say() -> None:
     """After a change by hand, or of the code that renders: scripts/tuning render."""
     assert (DOCS / "tuning.md").read_text() == page(json.loads((DOCS / "tuning.json").read_text()))
+
+
+def test_the_figures_are_of_the_models_that_the_code_trains() -> None:
+    """After a change of tuning/evidence/subjects.py all of scripts/tuning has to be measured anew."""
+    assert json.loads((DOCS / "tuning.json").read_text())["edition"] == EDITION
 
 
 def test_a_page_without_figures_claims_nothing() -> None:

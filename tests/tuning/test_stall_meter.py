@@ -35,7 +35,7 @@ def test_a_process_that_is_stopped_sees_it() -> None:
         meter.send_signal(signal.SIGCONT)
         printed, _ = meter.communicate(timeout=30)
     seen: Watch = eval(printed)
-    assert max(seen.pauses_us + seen.late_us) >= 0.9e6 * stopped_s
+    assert max(seen.pauses_us + seen.late_waking_us) >= 0.9e6 * stopped_s
 
 
 def test_all_processors_are_watched_at_once() -> None:
@@ -64,17 +64,17 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("pauses_at_s", "pauses_us", "late_us"),
+    ("pauses_at_s", "pauses_us", "late_waking_us"),
     [(LOOK_S / 2, [4010.0], []), (LOOK_S + SLEEP_S / 2, [], [4000.0]), (1e9, [], [])],
     ids=["awake", "asleep", "never"],
 )
 def test_it_sees_pauses_and_late_wakings(
-    pauses_at_s: float, pauses_us: list[float], late_us: list[float], monkeypatch: pytest.MonkeyPatch
+    pauses_at_s: float, pauses_us: list[float], late_waking_us: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stall_meter, "time", Clock(10e-6, pauses_at_s, 4e-3))
     seen = stall_meter.watch(1.0)
     assert seen.pauses_us == pytest.approx(pauses_us)
-    assert seen.late_us == pytest.approx(late_us, abs=0.1)
+    assert seen.late_waking_us == pytest.approx(late_waking_us, abs=0.1)
     assert seen.looked_s == pytest.approx(LOOK_S / (LOOK_S + SLEEP_S), rel=0.15)
     assert seen.wakings == pytest.approx(1 / (LOOK_S + SLEEP_S), rel=0.15)
 

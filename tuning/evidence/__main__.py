@@ -35,18 +35,22 @@ def main() -> int:
     args = parser.parse_args()
     kept = DOCS / "tuning.json"
     document: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    work = args.work / subjects.EDITION
     names = args.model or list(subjects.KINDS)
     if args.what == "replays":
-        return _replays(args.work, names)
+        return _replays(work, names)
     if args.what != "render":
-        subjects.train(args.work / "models")
+        subjects.train(work / "models")
+        if document.get("edition") != subjects.EDITION:  # figures of other models say nothing of these
+            document = {"edition": subjects.EDITION}
         machine = read_machine()
         cpus = tuple(range(machine.cores.usable))
-        document |= {"cores": len(cpus), "processor": machine.processor}
+        models = {name: kind.words for name, kind in subjects.KINDS.items()}
+        document |= {"models": models, "cores": len(cpus), "processor": machine.processor}
         if args.what == "gains":
-            measured = _gains(args.work, names, args.profile, cpus)
+            measured = _gains(work, names, args.profile, cpus)
         else:
-            measured = {"accuracy": _accuracy, "plans": _plans}[args.what](args.work, names)
+            measured = {"accuracy": _accuracy, "plans": _plans}[args.what](work, names)
         found = {_key(row): row for row in [*document.get(args.what, []), *measured]}
         document[args.what] = sorted(found.values(), key=lambda row: list(subjects.KINDS).index(row["model"]))
         when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

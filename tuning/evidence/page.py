@@ -18,6 +18,8 @@ Two questions: does the simulator behind `rapide tune` and `rapide plan` say wha
 and does tuning gain anything over the defaults? Both are answered by `scripts/tuning`, which trains three
 small models, measures, and writes this page. How tuning is used: [guides/tune.md](guides/tune.md).
 
+{models}
+
 Everything runs on one machine: the server, its workers and the load generator share {cores} cores of
 {processor} (a virtual machine). So the ends of the distributions hold the machine's own noise and the
 generator's, and absolute times are this machine's alone. Measured: {measured}.
@@ -79,6 +81,7 @@ def page(document: Mapping[str, Any]) -> str:
     """The page."""
     parts = [
         _INTRODUCTION.format(
+            models="\n".join(f"* *{name}*: {words}" for name, words in document.get("models", {}).items()),
             cores=document.get("cores", "?"),
             processor=document.get("processor", "?"),
             measured="; ".join(f"{part} {when}" for part, when in document.get("measured", {}).items()) or "never",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 SEED: Final = 20
 TRAIN_ROWS: Final = 4000
+EDITION: Final = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+"""Of these models: another one when anything here is changed. What was measured belongs to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,10 @@ class Kind:
     title: str
     features: int
     train: Callable[[], Any]
+
+    @property
+    def words(self) -> str:
+        return f"{self.title}, {self.features} features"
 
 
 def _linear() -> Any:
