@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from rapide.server.codecs.named import predict_codec
-from rapide.server.errors import BrokenVersion
+from rapide.server.errors import BrokenVersion, InvalidRequest, UnknownCategory
 from rapide.server.machine import read_processor
+from rapide.server.model.categories import unknown_category
 from rapide.server.model.external_data import ExternalData, check_external_data
 from rapide.server.model.golden import read_golden, tolerance_of
 from rapide.server.model.graph import GraphTensor, check_agreement
@@ -69,9 +70,18 @@ class Model:
         if self.has_rows and not arrays[0].shape[0]:
             return self._run_no_rows(arrays)
         most = self.max_rows_per_run
-        if most and self.signature.batchable and arrays[0].shape[0] > most:
-            return self._run_in_parts(arrays, most)
-        return self.session.run(arrays)
+        try:
+            if most and self.signature.batchable and arrays[0].shape[0] > most:
+                return self._run_in_parts(arrays, most)
+            return self.session.run(arrays)
+        except UnknownCategory as error:
+            raise self._located(error, arrays) from error.__cause__
+
+    def _located(self, error: UnknownCategory, arrays: list[Array]) -> InvalidRequest:
+        """``error`` with the value's place, where the manifest lists the categories."""
+        features = self.manifest.features if self.manifest else ()
+        text = unknown_category(features, [spec.name for spec in self.signature.inputs], arrays)
+        return UnknownCategory(text) if text else error
 
     def _run_in_parts(self, arrays: list[Array], most: int) -> list[Array]:
         """The outputs of runs of at most ``most`` rows, put together: rows are independent of each other."""

@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from rapide.server.errors import BrokenVersion, Internal, InvalidRequest, RapideError
+from rapide.server.errors import BrokenVersion, Internal, InvalidRequest, RapideError, UnknownCategory
 from rapide.server.model.graph import GraphTensor
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES, Array
@@ -136,7 +136,7 @@ class Session:
         if isinstance(error, InvalidArgument):
             return InvalidRequest(f"the model refuses this input: {_safe_reason(error)}")
         if _UNKNOWN_CATEGORY in str(error):
-            return InvalidRequest(
+            return UnknownCategory(
                 "the model refuses this input: a value in it is none of the categories that it was trained on",
                 hint="The model's metadata lists the texts that each feature may have.",
             )

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from rapide.server.errors import BrokenVersion, InvalidRequest
 from rapide.server.model import Model, SessionOptions, load_model
@@ -315,6 +316,50 @@ def test_a_batch_in_parts_is_answered_as_a_whole_one(tmp_path: Path, graph: onnx
         assert sum(session.rows) == max(rows, 1)
 
     check()
+
+
+def _makes() -> onnx.ModelProto:
+    """A number of seats and one of two makes, as one model takes them."""
+    encoder = helper.make_node(
+        "OneHotEncoder", ["make"], ["flags"], domain="ai.onnx.ml", cats_strings=["Ford", "Opel"], zeros=0
+    )
+    flags = helper.make_node("Reshape", ["flags", "two"], ["flat"])
+    total = helper.make_node("Add", ["seats", "flat"], ["y"])
+    seats = models.port("seats", TensorProto.FLOAT, ("N", 1))
+    make, y = models.port("make", TensorProto.STRING, ("N", 1)), models.port("y", TensorProto.FLOAT, ("N", 2))
+    return models.build([encoder, flags, total], [seats, make], [y], {"two": np.array([-1, 2])})
+
+
+MAKES = ("Ford", "Opel")
+EXPECTED = "make: expected one of 'Ford', 'Opel'"
+
+
+@pytest.mark.parametrize(
+    ("categories", "given", "words"),
+    [
+        (MAKES, [b"Opel", b"Frod"], f"{EXPECTED}, got the text 'Frod' in row 1; did you mean 'Ford'?"),
+        (MAKES, [b"Opel"] * 5 + [b"\xc3\x84"], f"{EXPECTED}, got the text 'Ä' in row 5"),
+        (
+            (),
+            [b"Frod"],
+            "the model refuses this input: a value in it is none of the categories that it was trained on",
+        ),
+    ],
+    ids=["typo", "in the last of three parts", "a manifest without categories"],
+)
+def test_an_unknown_category_is_named_with_its_place(
+    tmp_path: Path, categories: tuple[str, ...], given: list[bytes], words: str
+) -> None:
+    features = [
+        Feature("seats", "seats", 0, "number", required=True),
+        Feature("make", "make", 0, "text", required=True, categories=categories),
+    ]
+    publish_version(tmp_path, "m", _makes(), features=features)
+    model = load_model(entry_of(tmp_path, "m"), SessionOptions(max_rows_per_run=2))
+    seats = np.zeros((len(given), 1), np.float32)
+    with pytest.raises(InvalidRequest) as caught:
+        model.run([seats, np.array([[text] for text in given], object)])
+    assert caught.value.message == words
 
 
 def test_rows_that_depend_on_each_other_are_never_parted(tmp_path: Path) -> None:
