@@ -5,6 +5,7 @@ way from the file to the engine."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -33,6 +34,8 @@ from rapide.tuning.errors import TuningError
 HOST: Final = "127.0.0.1"
 READY_WITHIN_S: Final = 60.0
 STOPPED_WITHIN_S: Final = 15.0
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Served:
                     stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL,
                     env={name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")},
-                    preexec_fn=self._pin,  # noqa: PLW1509 - one thread here, and nothing but a system call in it
+                    preexec_fn=self._begin,  # noqa: PLW1509 - one thread here, and nothing but system calls in it
                     process_group=0,
                 )
             self._wait_until_ready(log)
@@ -158,8 +161,10 @@ class Served:
             *policy,
         ]
 
-    def _pin(self) -> None:
+    def _begin(self) -> None:
+        """In the server's process, before it is one: on its processors, and to end if this process is killed."""
         os.sched_setaffinity(0, self._site.cpus)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     def _wait_until_ready(self, log: Path) -> None:
         end_s = time.monotonic() + READY_WITHIN_S

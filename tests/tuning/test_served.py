@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -41,6 +44,34 @@ def test_ctrl_c_while_a_server_stops_leaves_none_behind(tmp_path: Path, monkeypa
     while any(map(_is_alive, workers)) and time.monotonic() < until_s:  # they see that their supervisor is gone
         time.sleep(0.05)
     assert not [pid for pid in workers if _is_alive(pid)]
+
+
+_TUNING = """
+import json, sys, time
+from rapide.tuning.configuration import default_configuration
+from rapide.tuning.served import Served, Site
+
+root, digest, *cpus = sys.argv[1:]
+with Served(Site(root, "m", 1, digest, tuple(map(int, cpus)), None), default_configuration(1)) as served:
+    print(json.dumps([served._running.pid, *served.workers()]), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_tuning_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
+    root = models.repository(tmp_path / "models", {"m": {1: models.linear()}})
+    digest = file_digest_text(root / "m/1/model.onnx")
+    work = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", _TUNING, str(root), digest, *map(str, usable_cpus(1))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=work) as tuning:
+        assert tuning.stdout is not None
+        servers: list[int] = json.loads(tuning.stdout.readline())
+        assert len(servers) == 2
+        tuning.kill()
+    until_s = time.monotonic() + 20
+    while any(map(_is_alive, servers)) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert not [pid for pid in servers if _is_alive(pid)]
 
 
 def _is_alive(pid: int) -> bool:
