@@ -49,19 +49,21 @@ def run(args: argparse.Namespace) -> int:
     """Prints what there is. Raises RepositoryError where there is no repository, NotFound without such a model."""
     path = repository_path(args.path)
     repository = open_repository(path)
+    snapshot = repository.scan()
     if args.name is not None:
-        repository.history(args.name)  # says which models there are, if not this one
-    snapshot = _only(repository.scan(), args.name)
+        snapshot = _only(snapshot, args.name)
+        if not snapshot.problems:
+            repository.history(args.name)  # says which models there are, if not this one
     if args.json:
         print(json.dumps(_to_json(path, snapshot), ensure_ascii=False))
         return 0
     rows = [row for model in snapshot.models.values() for row in _rows(model)]
     if rows:
         print_table(_COLUMNS, rows, right=frozenset({"version", "size"}))
-    else:
+    elif args.name is None:
         print(f"There are no models in {path} yet. rapide convert publishes one.")
     if snapshot.problems:
-        print("\nproblems:")
+        print("\nproblems:" if rows or args.name is None else "problems:")
         for problem in snapshot.problems:
             print(f"  ✗ {problem}")
     return 0

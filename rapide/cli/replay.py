@@ -67,7 +67,9 @@ def _what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--skip-idle", type=float, default=0.0, metavar="S", help="cut pauses that are longer than this to it"
     )
-    group.add_argument("--duration", type=float, default=0.0, metavar="S", help="only so much of the profile")
+    group.add_argument(
+        "--duration", type=float, default=0.0, metavar="S", help="only so much of the profile, pauses included"
+    )
     group.add_argument(
         "--twin", action="store_true", help="not the recorded arrivals, but others that are like them"
     )

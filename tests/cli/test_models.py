@@ -62,6 +62,12 @@ def test_problems_come_last_and_are_no_failure(models: Path, capsys: pytest.Capt
     assert "problems" not in capsys.readouterr().out
 
 
+def test_a_model_that_is_nothing_but_a_problem(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (models / "broken.onnx").touch()
+    assert main(["models", str(models), "broken"]) == 0
+    assert lines(capsys) == ["problems:", "  ✗ broken/1: broken.onnx: the file is empty"]
+
+
 def test_for_scripts(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (models / "broken.onnx").touch()
     assert main(["models", str(models), "--json"]) == 0
