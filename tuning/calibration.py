@@ -49,7 +49,7 @@ QUEUE_WITHOUT_END: Final = 8.0
 GENERATOR_BUSY: Final = 0.85
 MOST_SPREAD: Final = 1.5
 """Beyond, the few draws of a simulation have another mean than theirs."""
-EVALUATIONS: Final = 160
+EVALUATIONS: Final = 320
 FIT_REQUESTS: Final = 320
 """Of each scenario, in the fit: it simulates all of them a few hundred times."""
 SCENARIO_S: Final = 0.8

@@ -76,7 +76,7 @@ def simulate(
     there_s = sent_s + costs.network_us / 2e6
     of_connection = random.integers(0, configuration.workers, CONNECTIONS)
     of_request = of_connection[np.arange(count) % CONNECTIONS]
-    stretch = 1.0
+    stretch, shared = 1.0, _shared(configuration.workers, configuration.knobs.threads, cores)
     for _ in range(
         2
         if configuration.workers * configuration.knobs.threads * configuration.tuning.sessions + client > cores
@@ -86,7 +86,7 @@ def simulate(
         works = []
         for number in range(configuration.workers):
             chosen = np.flatnonzero(of_request == number)
-            worker = _Worker(configuration, curve, costs, stretch, random, key=_ONE if batchable else None)
+            worker = _Worker(configuration, curve, costs, stretch, shared, random, key=_ONE if batchable else None)
             worker.run(there_s[chosen].tolist(), arrivals.rows[chosen].tolist())
             done_s[chosen] = worker.done_s
             works.append(worker)
@@ -116,10 +116,13 @@ class _Worker:
         curve: Curve,
         costs: Costs,
         stretch: float,
+        shared: float,
         random: np.random.Generator,
         key: Any,
     ) -> None:
+        """``shared``: of the loop's work, what is time that a thread of the model cannot have."""
         tuning = configuration.tuning
+        self._shared = shared
         self._curve, self._costs, self._stretch, self._key = curve, costs, stretch, key
         self._cap = tuning.max_rows_per_run
         self._threads = tuning.intra_op_threads
@@ -145,7 +148,7 @@ class _Worker:
         self._numbers: dict[Entry, int] = {}
         """Of the requests under way. Beside them, not in them: a compiled Entry cannot be extended here."""
         self._free = tuning.sessions
-        self._landing: list[tuple[float, int, Batch[Entry], bool]] = []
+        self._landing: list[tuple[float, int, Batch[Entry], bool, float]] = []
         self.done_s: list[float] = []
         self.loop_us = self.inline_us = self.thread_us = 0.0
         self._stalled_s = 0.0
@@ -177,6 +180,7 @@ class _Worker:
             for batch in answers:
                 now_s = self._answer(batch, self._through(begun_s, now_s))
             now_s = self._fold(now_s)
+            self._hold_up(begun_s, now_s)
             self.loop_us += (now_s - begun_s - self._stalled_s) * 1e6
             self._stalled_s = 0.0
 
@@ -199,6 +203,16 @@ class _Worker:
         self._stall_at_s += self._stall_s + self._random.expovariate(self._costs.stalls_per_s)
         self._stall_s = self._random.choice(self._costs.stall_us) * 1e-6
 
+    def _hold_up(self, begun_s: float, now_s: float) -> None:
+        """Runs that are under way on threads stand still while the loop works, where both share a core."""
+        landing = self._landing
+        if self._shared and landing:
+            for place, (ends_s, serial, batch, has_lock, since_s) in enumerate(landing):
+                if not has_lock:
+                    ends_s += self._shared * (now_s - max(begun_s, since_s))  # noqa: PLW2901 - the same, later
+                    landing[place] = ends_s, serial, batch, has_lock, since_s
+            heapq.heapify(landing)
+
     def _fold(self, now_s: float) -> float:
         """Three of the recorder's rings fill by request, one by run; each is folded when it has enough."""
         if self._unfolded < FOLD_EVERY:
@@ -210,14 +224,14 @@ class _Worker:
         """What came back from threads until now."""
         landing, answers = self._landing, []
         while landing and landing[0][0] <= now_s:
-            _, serial, batch, has_lock = heapq.heappop(landing)
+            _, serial, batch, has_lock, since_s = heapq.heappop(landing)
             if has_lock:
                 answers.append(batch)
                 self._free += 1
             else:
                 # It waited for the interpreter's lock, which the loop let go of just now.
                 told_s = now_s + self._warmth.of(self._costs.thread_us) * 1e-6
-                heapq.heappush(landing, (told_s, serial, batch, True))
+                heapq.heappush(landing, (told_s, serial, batch, True, since_s))
         return answers
 
     def _read(self, numbers: range, rows: list[int], now_s: float) -> float:
@@ -256,7 +270,7 @@ class _Worker:
             is_inline = self._times.is_inline(batch.rows)
             self._times.observe(batch.rows, run_us + cold_us)
             if is_inline:
-                took_us = (run_us + cold_us) * self._factor
+                took_us = (run_us + cold_us) * self._stretch
                 self._warmth.worked(took_us)
                 self.inline_us += took_us
                 now_s += took_us * 1e-6
@@ -273,8 +287,18 @@ class _Worker:
         wake_s = self._warmth.of(self._costs.thread_us) * 1e-6
         took_us = run_us * self._stretch
         self.thread_us += took_us
-        heapq.heappush(self._landing, (now_s + wake_s + took_us * 1e-6, self.runs, batch, False))
+        ends_s = now_s + wake_s + took_us * 1e-6 + self._stalls_s(took_us)
+        heapq.heappush(self._landing, (ends_s, self.runs, batch, False, now_s))
         return now_s
+
+    def _stalls_s(self, us: float) -> float:
+        """For how long the machine takes the core from a thread that works for ``us``."""
+        per_s, lost_s = self._costs.stalls_per_s, 0.0
+        next_s = self._random.expovariate(per_s) if per_s else math.inf
+        while next_s < us * 1e-6:
+            lost_s += self._random.choice(self._costs.stall_us) * 1e-6
+            next_s += self._random.expovariate(per_s)
+        return lost_s
 
     def _answer(self, batch: Batch[Entry], now_s: float) -> float:
         for request in batch.entries:
@@ -318,6 +342,12 @@ def _in_turn(ready_s: Floats, each_s: float) -> Floats:
     # max over j ≤ i of (ready_j − j·each) + i·each: the busy periods of a single server with constant times.
     through[order] = np.maximum.accumulate(ready_s[order] - steps) + steps + each_s
     return through
+
+
+def _shared(workers: int, threads: int, cores: int) -> float:
+    """The share of a loop's work that takes a core from its own threads, if all of them work."""
+    wanting = workers * (1 + threads)
+    return min(1.0, max(0.0, (wanting - cores) / (workers * threads)))
 
 
 def _stretch(shares: list[float], client_share: float, threads: int, cores: int) -> float:

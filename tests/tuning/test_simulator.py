@@ -47,6 +47,27 @@ def test_a_thread_costs_hops_and_the_loop_goes_on_meanwhile() -> None:
     assert two.runs == 2, "what came while it ran is one batch"
 
 
+def test_a_loop_takes_time_from_its_own_thread_where_there_is_one_core() -> None:
+    def first_us(cores: int, *, company: bool) -> float:
+        arrivals = arrivals_of(0.1, *([0.1005] * 4 if company else []))
+        outcome = simulate(arrivals, Configuration(1, ModelTuning()), SLOW, QUIET, cores=cores, client=False)
+        return float(outcome.latency_s[0]) * 1e6
+
+    assert first_us(1, company=False) == pytest.approx(first_us(2, company=False))
+    reading_us = QUIET.tick_us + 4 * QUIET.read_us
+    assert first_us(1, company=True) - first_us(2, company=True) == pytest.approx(reading_us, abs=1)
+
+
+def test_a_stall_strikes_threads_too() -> None:
+    arrivals = arrivals_of(*np.arange(1, 1001) * 0.01)
+    stalled = outcome_of(arrivals, SLOW, costs=replace(QUIET, stalls_per_s=100.0, stall_us=(5000.0,)))
+    usual = outcome_of(arrivals, SLOW)
+    share = float((stalled.latency_s > usual.latency_s + 0.004).mean())
+    expected = 1 - np.exp(-100.0 * 1.5e-3)  # one within 1.5 ms of running; the loop's own are some more
+    assert expected - 0.03 < share < expected + 0.06
+    assert stalled.cpu_s == pytest.approx(usual.cpu_s, rel=0.05), "who is stopped does not work"
+
+
 def test_what_comes_together_runs_together() -> None:
     assert outcome_of(arrivals_of(*[0.1] * 10)).runs == 1
     assert outcome_of(arrivals_of(*[0.1] * 10), max_batch_rows=4).runs == 3

@@ -17,7 +17,7 @@ from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.errors import TuningError
 from rapide.tuning.simulator import simulate
-from rapide.tuning.stall_meter import LOOK_S, NONE, SLEEP_S, Stalls, Watch, measure, together
+from rapide.tuning.stall_meter import AWAKE_S, LOOK_S, NAPS_S, NONE, SLEEP_S, Stalls, Watch, measure, together
 from tests.tuning.curves_of import curve_of
 
 
@@ -65,7 +65,7 @@ class Clock:
 
 @pytest.mark.parametrize(
     ("pauses_at_s", "pauses_us", "late_waking_us"),
-    [(LOOK_S / 2, [4010.0], []), (LOOK_S + SLEEP_S / 2, [], [4000.0]), (1e9, [], [])],
+    [(AWAKE_S / 2, [4010.0], []), (AWAKE_S + SLEEP_S / 2, [], [4000.0]), (1e9, [], [])],
     ids=["awake", "asleep", "never"],
 )
 def test_it_sees_pauses_and_late_wakings(
@@ -75,8 +75,9 @@ def test_it_sees_pauses_and_late_wakings(
     seen = stall_meter.watch(1.0)
     assert seen.pauses_us == pytest.approx(pauses_us)
     assert seen.late_waking_us == pytest.approx(late_waking_us, abs=0.1)
-    assert seen.looked_s == pytest.approx(LOOK_S / (LOOK_S + SLEEP_S), rel=0.15)
-    assert seen.wakings == pytest.approx(1 / (LOOK_S + SLEEP_S), rel=0.15)
+    napping_s = NAPS_S / (AWAKE_S + NAPS_S)
+    assert seen.looked_s == pytest.approx(1 - napping_s + napping_s * LOOK_S / (LOOK_S + SLEEP_S), rel=0.15)
+    assert seen.wakings == pytest.approx(napping_s / (LOOK_S + SLEEP_S), rel=0.15)
 
 
 def test_watches_are_put_together() -> None:
