@@ -8,7 +8,6 @@ anybody is woken: some 50 µs. Where there is none, or a loop that cannot watch 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import os
 from collections.abc import Callable
@@ -21,7 +20,8 @@ _FARTHEST_S: Final = 1e9
 """Some thirty years. What is due later rings then."""
 _COUNT_BYTES: Final = 8
 """Of the number of expirations, which is all that such a file holds."""
-_LIBC: Final = ctypes.CDLL(None)
+_LIBC: Final = ctypes.PyDLL(None)
+"""Its calls keep the interpreter's lock: these do not block, and waiting for it would take longer."""
 
 
 class _TimeSpec(ctypes.Structure):
@@ -93,6 +93,8 @@ class Alarm:
     def _expired(self) -> None:
         if self._file is None:
             return
-        with contextlib.suppress(BlockingIOError):  # set anew or cancelled since the loop saw it ring
+        try:
             os.read(self._file, _COUNT_BYTES)
-            self._ring()
+        except BlockingIOError:  # set anew or cancelled since the loop saw it ring
+            return
+        self._ring()

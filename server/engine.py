@@ -260,14 +260,15 @@ class Engine:
         """Refuses new requests and finishes those it has; after ``drain_s`` seconds they get Unavailable."""
         self._is_closing = True
         self._queue.flush()
-        if self._queue or self._on_threads:
-            self._wake()
-            try:
+        try:
+            if self._queue or self._on_threads:
+                self._wake()
                 async with asyncio.timeout(drain_s):
                     await self._idle.wait()
-            except TimeoutError:
-                self._abandon()
-        self._alarm.close()
+        except TimeoutError:
+            self._abandon()
+        finally:
+            self._alarm.close()
 
     def _abandon(self) -> None:
         running = [

@@ -154,11 +154,13 @@ def fit(
     effort: float = 1.0,
     stalls: Stalls = NONE,
     over: Over = never,
+    *,
+    client_apart: bool = False,
 ) -> Costs:
     """The costs under which the simulator answers most like the servers did, as far as they are found before it is
-    ``over``."""
+    ``over``. ``client_apart``: the load generator had cores of its own."""
     usable = _usable(observations)
-    start = suffering(_read_off(usable, curve), stalls)
+    start = dataclasses.replace(suffering(_read_off(usable, curve), stalls), client_apart=float(client_apart))
 
     def misfit(logarithms: Floats) -> float:
         costs = _with(start, logarithms)

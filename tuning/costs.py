@@ -56,6 +56,8 @@ class Costs:
     spread: float = 0.3
     """How much a turn of the loop takes now more and now less than usual, with what runs on the loop: the standard
     deviation of the logarithm."""
+    client_apart: float = 0.0
+    """1 where the load generator has cores of its own, 0 where it shares the server's."""
     fold_us: float = 170.0
     """What recording takes now and then, to add what is new to its totals."""
     stalls_per_s: float = 0.0

@@ -35,7 +35,8 @@ HOST: Final = "127.0.0.1"
 READY_WITHIN_S: Final = 60.0
 STOPPED_WITHIN_S: Final = 15.0
 _PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None)
+_PRCTL: Final = ctypes.CDLL(None).prctl
+"""Looked up here: between fork and exec nothing should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class Site:
     rows_file: Path | None
     protocol: str = "grpc"
     processes: int = 1
+
+    @property
+    def leaves_cores(self) -> bool:
+        """Whether the load generator has processors of its own."""
+        return bool(os.sched_getaffinity(0) - set(self.cpus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Served:
         self._folder = tempfile.TemporaryDirectory(prefix="rapide-tuning-")
         self._http, self._grpc, self._metrics = _free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
+        self._parent = os.getpid()
 
     def __enter__(self) -> Served:
         folder = Path(self._folder.name)
@@ -86,7 +93,7 @@ class Served:
                     stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL,
                     env={name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")},
-                    preexec_fn=self._begin,  # noqa: PLW1509 - one thread here, and nothing but system calls in it
+                    preexec_fn=self._begin,  # noqa: PLW1509 - nothing but system calls in it
                     process_group=0,
                 )
             self._wait_until_ready(log)
@@ -164,7 +171,9 @@ class Served:
     def _begin(self) -> None:
         """In the server's process, before it is one: on its processors, and to end if this process is killed."""
         os.sched_setaffinity(0, self._site.cpus)
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != self._parent:  # killed before that
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _wait_until_ready(self, log: Path) -> None:
         end_s = time.monotonic() + READY_WITHIN_S

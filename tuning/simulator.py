@@ -76,12 +76,10 @@ def simulate(
     there_s = sent_s + costs.network_us / 2e6
     of_connection = random.integers(0, configuration.workers, CONNECTIONS)
     of_request = of_connection[np.arange(count) % CONNECTIONS]
-    stretch, shared = 1.0, _shared(configuration.workers, configuration.knobs.threads, cores)
-    for _ in range(
-        2
-        if configuration.workers * configuration.knobs.threads * configuration.tuning.sessions + client > cores
-        else 1
-    ):
+    runs = configuration.knobs.threads * configuration.tuning.sessions
+    stretch, shared = 1.0, _shared(configuration.workers, runs, cores)
+    competes = client and not costs.client_apart
+    for _ in range(2 if configuration.workers * runs + competes > cores else 1):
         done_s = np.full(count, np.inf)
         works = []
         for number in range(configuration.workers):
@@ -94,7 +92,9 @@ def simulate(
         shares = [
             min(1.0, (worker.loop_us + worker.inline_us + worker.thread_us) * 1e-6 / span_s) for worker in works
         ]
-        client_share = min(1.0, 2 * (costs.send_us + costs.receive_us) * 1e-6 * count / span_s) if client else 0.0
+        client_share = (
+            min(1.0, 2 * (costs.send_us + costs.receive_us) * 1e-6 * count / span_s) if competes else 0.0
+        )
         stretch = _stretch(shares, client_share, configuration.knobs.threads, cores)
     back_s = done_s + costs.network_us / 2e6
     if client:
@@ -345,7 +345,7 @@ def _in_turn(ready_s: Floats, each_s: float) -> Floats:
 
 
 def _shared(workers: int, threads: int, cores: int) -> float:
-    """The share of a loop's work that takes a core from its own threads, if all of them work."""
+    """The share of a loop's work that takes a core from one of its ``threads``, if all of them work."""
     wanting = workers * (1 + threads)
     return min(1.0, max(0.0, (wanting - cores) / (workers * threads)))
 

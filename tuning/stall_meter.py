@@ -85,6 +85,11 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
     ]
     try:
         said = [meter.communicate(timeout=span_s + MARGIN_S)[0] for meter in meters]
+    except subprocess.TimeoutExpired:
+        raise TuningError(
+            f"the machine's stalls could not be watched: {span_s:g} s did not end in {MARGIN_S:g} s more.",
+            hint="Something else takes all of a core. Tune again when the machine is idle.",
+        ) from None
     finally:
         for meter in meters:
             meter.kill()

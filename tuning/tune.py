@@ -143,8 +143,10 @@ def tune(request: Request, on_step: OnStep) -> Found:
 def learn(request: Request, on_step: OnStep) -> tuple[Setting, list[str]]:
     """Measures and calibrates, as far as that is not known: what can be simulated with, and what to know of it."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
+    begun = busyness.Times.now()
     with work_folder("rapide-rows-") as folder:
         setting, _ = _learn(found, folder, steps, Budget.of(request.within_s))
+    found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(), len(request.cpus))
     note(found)
     return setting, found.notes
 
@@ -281,7 +283,13 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
         )
         step("fitting the server's costs", 0.6)
         learnt.costs = calibration.fit(
-            observations, found.curves[0], len(request.cpus), request.effort, found.stalls, over
+            observations,
+            found.curves[0],
+            len(request.cpus),
+            request.effort,
+            found.stalls,
+            over,
+            client_apart=site.leaves_cores,
         )
         learnt.calibrated_for = key
         learnt.save(request.learnt_path)

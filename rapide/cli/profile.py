@@ -201,6 +201,7 @@ def _lines(profile: Profile, source: str) -> Iterator[str]:
         yield from _facts(figures.facts(profile, known))
         yield from _plots(known)
         yield from _table("where the time goes", figures.STAGE_COLUMNS, figures.stages(known))
+        yield from _stage_bars(known)
         yield from _table("what batches cost", figures.BATCH_COLUMNS, figures.batches(known))
 
 
@@ -229,6 +230,16 @@ def _plots(known: ModelProfile) -> Iterator[str]:
         if len(labels) > 1:
             yield from ("", f"  {title}")
             yield from (f"  {line}" for line in terminal.bars(labels, counts))
+
+
+def _stage_bars(known: ModelProfile) -> Iterator[str]:
+    from rapide.cli import profile_figures as figures  # noqa: PLC0415
+    from rapide.reports import terminal  # noqa: PLC0415
+
+    labels, values = figures.stage_bars(known)
+    if labels:
+        yield from ("", "  latency by stage, µs")
+        yield from (f"  {line}" for line in terminal.bars(labels, values))
 
 
 def _pairs(counts: Mapping[str, int]) -> tuple[list[str], list[int]]:

@@ -23,6 +23,7 @@ STAGES: Final = {
 """Where a request's time goes → the histogram of it."""
 SHARES: Final = (0.5, 0.9, 0.99, 0.999)
 _MOST_BARS: Final = 16
+_BAR_SHARES: Final = (0.5, 0.99)
 
 
 def head(profile: Profile) -> dict[str, str]:
@@ -72,6 +73,17 @@ def stages(known: ModelProfile) -> list[tuple[str, ...]]:
             at = [duration(histogram.quantile(share)) for share in SHARES]
             rows.append((name, duration(histogram.mean), *at))
     return rows
+
+
+def stage_bars(known: ModelProfile) -> tuple[list[str], list[float]]:
+    """Labels and µs of each stage at the median and near the end; stages without a value are left out."""
+    labels, values = [], []
+    for name, key in STAGES.items():
+        histogram: Histogram = getattr(known, key)
+        for share in _BAR_SHARES if histogram.count else ():
+            labels.append(f"{name} p{share * 100:g}")
+            values.append(histogram.quantile(share) * 1e6)
+    return labels, values
 
 
 STAGE_COLUMNS: Final = ("stage", "mean", *(f"p{share * 100:g}" for share in SHARES))

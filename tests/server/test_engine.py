@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import math
+import os
 import threading
 import time
 import weakref
@@ -718,6 +719,32 @@ def test_on_uvloop_a_delay_of_less_than_a_millisecond_is_kept() -> None:
     waits_s = uvloop.run(waits_s())
     assert min(waits_s) >= 0.0003
     assert min(waits_s) < 0.001, "a timer of whole milliseconds could have done that"
+
+
+@pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "given up"])
+async def test_a_closed_engine_holds_no_file(is_busy: bool) -> None:
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    bench = Bench(run_us=ON_THREAD_US)
+    release = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(lambda: None).result()
+        before = files()
+        engine = Engine(bench.model, BatchPolicy(max_delay_s=0.001), executor=executor, recorder=bench.recorder)
+        engine.start()
+        await engine.infer(rows_of(1))
+        assert files() == before + 1
+        if is_busy:
+            bench.model.before_run = lambda: release.wait(10.0) and None
+            running = asyncio.create_task(engine.infer(rows_of(2)))
+            await asyncio.sleep(0.01)
+        await engine.close(0.01)
+        assert files() == before
+        release.set()
+        if is_busy:
+            with pytest.raises(Unavailable):
+                await running
 
 
 def test_on_uvloop_delays_and_deadlines_cross_and_everybody_is_answered() -> None:

@@ -3,8 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from rapide.tuning.evidence import accuracy
 from rapide.tuning.evidence.page import page
 from rapide.tuning.evidence.subjects import EDITION
+from tests.tuning.curves_of import curve_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -17,6 +21,15 @@ def test_the_page_is_what_its_figures_say() -> None:
 def test_the_figures_are_of_the_models_that_the_code_trains() -> None:
     """After a change of tuning/evidence/subjects.py all of scripts/tuning has to be measured anew."""
     assert json.loads((DOCS / "tuning.json").read_text())["edition"] == EDITION
+
+
+def test_a_flood_comes_out_of_nothing() -> None:
+    curve = curve_of(lambda rows: 20 + 1.0 * rows)
+    arrivals = accuracy.loads(curve)["idle-flood"]
+    assert arrivals.instants_s[1] - arrivals.instants_s[0] > 0.9
+    assert arrivals.duration_s < accuracy.SECONDS
+    rate_per_s = (arrivals.count - 1) / (arrivals.duration_s - accuracy.IDLE_S)
+    assert rate_per_s == pytest.approx(accuracy.loads(curve)["steady"].rate_per_s, rel=0.1)
 
 
 def test_a_page_without_figures_claims_nothing() -> None:

@@ -86,3 +86,25 @@ def test_a_little_better_is_not_better() -> None:
 def test_one_round_may_be_luck(ms: float, rounds: int, better: bool) -> None:
     default, candidate = (Proof(one, (measured(each),) * rounds) for one, each in ((DEFAULT, 5.0), (GOOD, ms)))
     assert is_better(candidate, default, SLO, "latency") is better
+
+
+@pytest.mark.parametrize("objective", ["latency", "cost", "throughput"])
+@pytest.mark.parametrize(
+    ("slo", "faster_ms"),
+    [("p99<5ms,errors<0.1%", [3.0] * 995 + [np.inf] * 5), ("p99<5ms,p50<1ms", [2.0] * 1000)],
+    ids=["refuses", "has a slower median"],
+)
+def test_who_breaks_a_limit_is_not_better_than_who_holds_all(
+    slo: str, faster_ms: list[float], objective: str
+) -> None:
+    """However good it is at the highest percentile."""
+    holds = Measured(np.array([0.5e-3] * 900 + [4e-3] * 100), 0.2, 1, "")
+    breaks = Measured(np.array(faster_ms) * 1e-3, 0.1, 1, "")
+    default, candidate = Proof(DEFAULT, (holds,) * 2), Proof(GOOD, (breaks,) * 2)
+    assert not is_better(candidate, default, Slo.parse(slo), objective)
+    assert is_better(Proof(GOOD, (holds,) * 2), Proof(DEFAULT, (breaks,) * 2), Slo.parse(slo), objective)
+
+
+def test_who_answers_nobody_is_not_better_than_another_such() -> None:
+    nobody = Measured(np.full(100, np.inf), 0.1, 1, "")
+    assert not is_better(Proof(GOOD, (nobody,) * 2), Proof(DEFAULT, (nobody,) * 2), SLO, "latency")

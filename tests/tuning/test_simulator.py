@@ -13,7 +13,7 @@ from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs, Warmth
-from rapide.tuning.simulator import Outcome, simulate
+from rapide.tuning.simulator import Outcome, _shared, simulate
 from tests.tuning.curves_of import curve_of
 
 FAST = curve_of(lambda rows: 5 + 0.1 * rows)
@@ -56,6 +56,26 @@ def test_a_loop_takes_time_from_its_own_thread_where_there_is_one_core() -> None
     assert first_us(1, company=False) == pytest.approx(first_us(2, company=False))
     reading_us = QUIET.tick_us + 4 * QUIET.read_us
     assert first_us(1, company=True) - first_us(2, company=True) == pytest.approx(reading_us, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "cores", "share"),
+    [(1, 1, 1, 1.0), (1, 1, 2, 0.0), (1, 2, 2, 0.5), (2, 1, 2, 1.0), (2, 1, 3, 0.5), (1, 1, 8, 0.0)],
+)
+def test_what_a_loop_takes_from_its_threads(workers: int, threads: int, cores: int, share: float) -> None:
+    assert _shared(workers, threads, cores) == share
+
+
+def test_a_generator_with_cores_of_its_own_does_not_slow_the_server() -> None:
+    arrivals = arrivals_of(*np.arange(1, 2001) * 1e-3)
+    costs = replace(QUIET, send_us=100.0, receive_us=100.0)
+
+    def outcome(apart: float) -> Outcome:
+        known = replace(costs, client_apart=apart)
+        return simulate(arrivals, Configuration(1, ModelTuning()), FAST, known, cores=1)
+
+    assert outcome(1.0).busy < 0.8 * outcome(0.0).busy
+    assert np.median(outcome(1.0).latency_s) < np.median(outcome(0.0).latency_s)
 
 
 def test_a_stall_strikes_threads_too() -> None:

@@ -1,4 +1,4 @@
-"""``python -m rapide.tuning.evidence replays|accuracy|gains|plans|render``: measures, and renders docs/tuning.md.
+"""``python -m rapide.tuning.evidence replays|accuracy|gains|caps|plans|render``: renders docs/tuning.md anew.
 
 ``replays`` asks the servers that ``accuracy`` then compares the simulator with; only the former needs a quiet
 machine."""
@@ -17,7 +17,7 @@ from typing import Any
 
 from rapide.server.machine import read_machine
 from rapide.tuning import stall_meter
-from rapide.tuning.evidence import accuracy, gains, planned, subjects
+from rapide.tuning.evidence import accuracy, caps, gains, planned, subjects
 from rapide.tuning.evidence.page import page
 
 DOCS = Path("docs")
@@ -26,7 +26,7 @@ DOCS = Path("docs")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("replays", "accuracy", "gains", "plans", "render"))
+    parser.add_argument("what", choices=("replays", "accuracy", "gains", "caps", "plans", "render"))
     parser.add_argument(
         "--model", choices=tuple(subjects.KINDS), action="append", help="only this one (repeatable)"
     )
@@ -50,13 +50,12 @@ def main() -> int:
         if args.what == "gains":
             measured = _gains(work, names, args.profile, cpus)
         else:
-            measured = {"accuracy": _accuracy, "plans": _plans}[args.what](work, names)
+            measured = {"accuracy": _accuracy, "caps": _caps, "plans": _plans}[args.what](work, names)
         found = {_key(row): row for row in [*document.get(args.what, []), *measured]}
         document[args.what] = sorted(found.values(), key=lambda row: list(subjects.KINDS).index(row["model"]))
-        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        way = "compiled" if machine.is_compiled else "interpreted"
+        stamp = min(_asked(work, name)[0] for name in names) if args.what == "accuracy" else _stamp()
         earlier = ", some rows earlier" if len(found) > len(measured) else ""
-        document["measured"] = document.get("measured", {}) | {args.what: f"{when}{earlier}, the hot path {way}"}
+        document["measured"] = document.get("measured", {}) | {args.what: f"{stamp}{earlier}"}
         kept.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     (DOCS / "tuning.md").write_text(page(document))
     return 0
@@ -66,7 +65,7 @@ def _replays(work: Path, names: list[str]) -> int:
     subjects.train(work / "models")
     for name in names:
         collected = accuracy.collect(work / "models", name, work, _say)
-        _kept(work, name).write_bytes(pickle.dumps(collected))
+        _kept(work, name).write_bytes(pickle.dumps((_stamp(), collected)))
     return 0
 
 
@@ -74,16 +73,25 @@ def _kept(work: Path, name: str) -> Path:
     return work / f"{name}.replays"
 
 
+def _asked(work: Path, name: str) -> tuple[str, accuracy.Collected]:
+    """When the replays of ``name`` were made, and what they gave."""
+    found: tuple[str, accuracy.Collected] = pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own
+    return found
+
+
+def _stamp() -> str:
+    """Now, and how what is measured now runs."""
+    way = "compiled" if read_machine().is_compiled else "interpreted"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, the hot path {way}"
+
+
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What of a row is asked, and not found."""
-    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile"))
+    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile", "rows"))
 
 
 def _accuracy(work: Path, names: list[str]) -> list[dict[str, Any]]:
-    collected: dict[str, accuracy.Collected] = {
-        name: pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own, of a moment ago
-        for name in names
-    }
+    collected = {name: _asked(work, name)[1] for name in names}
     stalls = stall_meter.together([each.stalls for each in collected.values()])
     return [one.to_json() for name in names for one in accuracy.judge(collected[name], name, stalls, _say)]
 
@@ -98,6 +106,10 @@ def _gains(
         for profile in loads[name]
         if profiles is None or profile in profiles
     ]
+
+
+def _caps(work: Path, names: list[str]) -> list[dict[str, Any]]:
+    return [row for name in names for row in caps.measure_rows(work / "models", name, _say)]
 
 
 def _plans(work: Path, names: list[str]) -> list[dict[str, Any]]:

@@ -47,6 +47,8 @@ SATURATED: Final = 0.7
 one in waiting."""
 NEAR: Final = 0.2
 STALLS_S: Final = 2.0
+IDLE_S: Final = 1.0
+"""Before the flood."""
 FIRST_REQUESTS: Final = 200
 EFFORT: Final = 0.6
 """Of the calibration."""
@@ -149,8 +151,17 @@ def loads(curve: Curve) -> dict[str, Arrivals]:
         rate, rows = (0.3 * capacity, 1) if kind != "offline" else (offline, OFFLINE_ROWS)
         rate = 0.04 * capacity if kind == "burst" else rate
         arrivals = synthetic_arrivals(kind, rate_per_s=rate, duration_s=30.0, rows=rows, seed=3)
-        made[kind] = busiest(arrivals, SECONDS)
+        made[kind] = _from_idle(arrivals) if kind == "idle-flood" else busiest(arrivals, SECONDS)
     return made
+
+
+def _from_idle(arrivals: Arrivals) -> Arrivals:
+    """One request, a pause, and the flood that follows upon the longest pause there is."""
+    start = int(np.argmax(np.diff(arrivals.instants_s))) + 1
+    flood_s = arrivals.instants_s[start:] - arrivals.instants_s[start] + IDLE_S
+    kept = flood_s < SECONDS
+    instants_s = np.concatenate([[0.01], flood_s[kept]])
+    return Arrivals(instants_s, np.concatenate([arrivals.rows[:1], arrivals.rows[start:][kept]]))
 
 
 def collect(root: Path, name: str, folder: Path, on_step: Callable[[str], None]) -> Collected:
@@ -217,7 +228,9 @@ def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[s
         on_step(f"{model}: fitting to {profile} on {len(cpus)} cores")
         arrivals = traffic[profile]
         seen = [each for each in observations if _belongs(each.scenario, profile, int(arrivals.rows[0]))]
-        costs = calibration.fit(seen, collected.curve, len(cpus), stalls=stalls)
+        costs = calibration.fit(
+            seen, collected.curve, len(cpus), stalls=stalls, client_apart=len(cpus) < len(TOGETHER)
+        )
         for _, configuration in (one for one in CONFIGURATIONS[model] if one[0] == cpus):
             outcomes = [
                 simulate(arrivals, configuration, collected.curve, costs, cores=len(cpus), seed=seed)
