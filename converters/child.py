@@ -22,7 +22,7 @@ from rapide.server.confine import confine
 def main(module: str, job_path: str, descriptor: str) -> int:
     """Runs ``module``'s ``main(job, channel)``. Returns the exit status: 0 done, 1 a told error. Anything else is
     a death that the parent explains."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started while none was told (``sandbox``)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started it may have blocked some
     channel = Channel(int(descriptor))
     job: dict[str, Any] = json.loads(Path(job_path).read_text(encoding="utf-8"))
     may_start = bool(job.get("may_start_processes", True))

@@ -15,6 +15,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -269,12 +270,22 @@ def _printable(text: str) -> str:
 @contextlib.contextmanager
 def _told_later() -> Iterator[None]:
     """Within it nobody is told to end, but afterwards: a process that was started and of which nobody knew yet
-    would be left behind. It inherits that, and hears signals again when it begins (``child``)."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    would be left behind. Signals are not blocked for that: another thread would hear them for all."""
+    if threading.current_thread() is not threading.main_thread():  # only that one is told
+        yield
+        return
+    told: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heard = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in heard:
+        signal.signal(number, lambda number, _frame: told.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+        for number in told:
+            signal.raise_signal(number)
 
 
 def _environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_file_that_became_too_large_is_told(child: Make, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_whoever_is_told_to_end_while_it_starts_a_child_leaves_none(
-    child: Make, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    child: Make, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
@@ -80,8 +81,13 @@ def test_whoever_is_told_to_end_while_it_starts_a_child_leaves_none(
             super().__init__(*arguments, **options)
             started.append(self)
             os.kill(os.getpid(), number)
+            time.sleep(0.05)  # so that another thread, if it is given the signal, has told the first one
 
     monkeypatch.setattr(subprocess, "Popen", Told)
+    ends = threading.Event()
+    beside = threading.Thread(target=ends.wait)  # to which the system may give a signal of the process
+    beside.start()
+    request.addfinalizer(ends.set)
     with pytest.raises((SystemExit, KeyboardInterrupt)), cleared_away(), child("answer"):
         pytest.fail("it goes on as if nothing had been said")
     assert not is_alive(started[0].pid)
