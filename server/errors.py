@@ -29,10 +29,6 @@ class InvalidRequest(RapideError):
     """The request contradicts the protocol or the model's signature; sending it again cannot help."""
 
 
-class UnknownCategory(InvalidRequest):
-    """A text in it is none of those that the model was trained on."""
-
-
 class NotFound(RapideError):
     """No such model, version, label, shared-memory region or route."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from rapide.server.codecs.named import predict_codec
-from rapide.server.errors import BrokenVersion, InvalidRequest, UnknownCategory
+from rapide.server.errors import BrokenVersion, InvalidRequest
 from rapide.server.machine import read_processor
 from rapide.server.model.categories import unknown_category
 from rapide.server.model.external_data import ExternalData, check_external_data
@@ -26,7 +26,7 @@ from rapide.server.model.golden import read_golden, tolerance_of
 from rapide.server.model.graph import GraphTensor, check_agreement
 from rapide.server.model.graph_rules import check_graph, places_outside, read_outline
 from rapide.server.model.probing import Sample, find_sample, measure, probe
-from rapide.server.model.session import Session, SessionOptions
+from rapide.server.model.session import Session, SessionOptions, UnknownCategory
 from rapide.server.repository.digest import verify_version
 from rapide.server.repository.files import read_regular
 from rapide.server.repository.layout import GOLDEN_FILE

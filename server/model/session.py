@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from rapide.server.errors import BrokenVersion, Internal, InvalidRequest, RapideError, UnknownCategory
+from rapide.server.errors import BrokenVersion, Internal, InvalidRequest, RapideError
 from rapide.server.model.graph import GraphTensor
 from rapide.server.signature import DataType
 from rapide.server.tensors import NUMPY_DTYPES, Array
@@ -67,6 +67,10 @@ class SessionOptions:
     """Rows of one run; more go in parts, one after the other. 0 is no limit."""
     max_model_bytes: int = 2 * 1024 * 1024 * 1024
     """Largest ``model.onnx``; protobuf ends there. Larger weights belong into external data."""
+
+
+class UnknownCategory(InvalidRequest):
+    """A text in it is none of those that the model was trained on: ``Model.run`` says which."""
 
 
 class Session:
