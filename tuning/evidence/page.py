@@ -45,6 +45,10 @@ Where it is off, and why, as far as we know:
 * *two workers* with the model on threads: two threads, two loops and the generator want two cores at once, and
   whoever finds none waits for a slice of the scheduler's. The simulator makes all of it take longer on average,
   which is right for p50, and knows no waiting for a core.
+* *linear, inline_below_us=0*: a model of four microseconds on threads is predicted at about twice what is seen.
+  It was nearer on a quieter day; why it is so far off is not known.
+* *idle-flood*: nothing for a second, then all at once: what comes first finds a server that is as cold as it gets,
+  and its callers a queue. Those requests are one in a hundred, so they are the p99.
 * *max_delay_us*: a batch that waits needs a second waking, and both come late now and then; that they do so a
   little more often than the meter sees is not known to the simulator.
 * *offline*: forty requests a second of {rows} rows find everything asleep and all caches cold, and some 500
@@ -200,15 +204,17 @@ def _rows_per_run(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
     for model in dict.fromkeys(entry["model"] for entry in entries):
         known = [entry for entry in entries if entry["model"] == model]
-        words = [_dearness(known, kind, which) for kind, which in (("other_us", "other"), ("same_us", "the same"))]
-        yield f"* *{model}*: a row of a run of {known[-1]['rows']} costs {' and '.join(words)}."
+        words = [_dearness(known, kind) for kind in ("other_us", "same_us")]
+        yield f"* *{model}*: with other rows {words[0]}; with the same ones {words[1]}."
 
 
-def _dearness(entries: Sequence[Mapping[str, Any]], kind: str, which: str) -> str:
+def _dearness(entries: Sequence[Mapping[str, Any]], kind: str) -> str:
     """How much dearer a row of the largest run is than where it is cheapest."""
-    cheapest = min(entries, key=lambda entry: entry[kind])
-    times = entries[-1][kind] / cheapest[kind]
-    return f"{times:.2f} times as much as one of {cheapest['rows']}, its cheapest, with {which} rows"
+    cheapest, largest = min(entries, key=lambda entry: entry[kind]), entries[-1]
+    if cheapest is largest:
+        return "a row is cheapest in the largest run, so no cap can pay"
+    times = largest[kind] / cheapest[kind]
+    return f"a row of a run of {largest['rows']} costs {times:.2f} times one of a run of {cheapest['rows']}"
 
 
 def _asked(row: Mapping[str, Any]) -> str:
