@@ -284,8 +284,8 @@ def _told_later() -> Iterator[None]:
     finally:
         for number, handler in heard.items():
             signal.signal(number, handler)
-        for number in told:
-            signal.raise_signal(number)
+        for each in told:
+            signal.raise_signal(each)
 
 
 def _environment() -> dict[str, str]:
