@@ -25,10 +25,6 @@ BETTER: Final = 0.95
 """A candidate whose figure is above this share of the default's is no better."""
 BETTER_ONCE: Final = 0.8
 """The same where time allowed one round: the same server, replayed twice, often differs by a tenth."""
-BEYOND: Final = 1e6
-"""What is within an SLO is seconds, and fewer than these."""
-HOPELESS: Final = 1e6
-"""Strains above are alike: infinite ones cannot be divided."""
 WARM_REQUESTS: Final = 64
 UNBOUNDED: Final = Budget()
 
@@ -44,13 +40,9 @@ class Measured:
     limited: str
 
     def figure(self, slo: Slo, objective: str) -> float:
-        """What is compared; smaller is better. Beyond any limit of the SLO it is above all that are within."""
-        strain = slo.strain(self.latency_s)
-        if strain >= 1:
-            return BEYOND * min(strain, HOPELESS)
-        if objective == "cost":
-            return self.cpu_s / max(1, len(self.latency_s))
-        return percentile(self.latency_s, slo.main.percent)
+        """What is compared; smaller is better."""
+        cost = self.cpu_s / max(1, len(self.latency_s)) if objective == "cost" else None
+        return slo.figure(self.latency_s, cost)
 
 
 @dataclass(frozen=True, slots=True)

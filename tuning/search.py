@@ -200,15 +200,12 @@ def judge(configuration: Configuration, setting: Setting, *, is_final: bool = Tr
 
 def _judge(configuration: Configuration, setting: Setting, is_final: bool, seed: int) -> Candidate:
     outcome = run(configuration, setting, seed=seed)
-    strain = setting.slo.strain(outcome.latency_s)
-    main_s = percentile(outcome.latency_s, setting.slo.main.percent)
     match setting.objective:
         case "latency":
-            # Errors beyond the SLO's count like a latency beyond it.
-            return Candidate(configuration, main_s if math.isfinite(main_s) else 1e3 * strain, outcome)
+            return Candidate(configuration, setting.slo.figure(outcome.latency_s), outcome)
         case "cost":
             cost = outcome.cpu_s / max(1, len(outcome.latency_s))
-            return Candidate(configuration, cost if strain < 1 else 1e3 * strain, outcome)
+            return Candidate(configuration, setting.slo.figure(outcome.latency_s, cost), outcome)
     speed = highest_speed(configuration, setting, seed, steps=6 if is_final else 3)
     return Candidate(configuration, 1 / speed, outcome, speed)
 

@@ -20,6 +20,10 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 DEFAULT_ERRORS: Final = 0.001
 """Share of requests that may be refused where the objective does not say: a percentile alone is met by
 refusing."""
+BEYOND: Final = 1e6
+"""What is within an SLO is seconds, and fewer than these."""
+MOST_STRAIN: Final = 1e6
+"""Strains above are alike: infinite ones cannot be divided."""
 _HINT: Final = (
     "Write a percentile of the latency and its limit, such as p99<5ms or p99.9<800us; errors<0.1% may be added."
 )
@@ -77,6 +81,14 @@ class Slo:
     def holds(self, latency_s: Floats) -> bool:
         """Whether ``latency_s`` (infinite where there was no good answer) meets all limits."""
         return self.strain(latency_s) < 1
+
+    def figure(self, latency_s: Floats, cost: float | None = None) -> float:
+        """By which servers are compared, smaller is better: ``cost`` or, without one, the latency at the highest
+        percentile, in seconds. Beyond any of the limits it is above all that are within."""
+        strain = self.strain(latency_s)
+        if strain >= 1:
+            return BEYOND * min(strain, MOST_STRAIN)
+        return percentile(latency_s, self.main.percent) if cost is None else cost
 
     def strain(self, latency_s: Floats) -> float:
         """The worst of all limits' measured / allowed: below 1 they hold. Infinite where nothing was asked."""

@@ -64,3 +64,17 @@ def test_the_highest_percentile_is_the_main_one() -> None:
 
 def test_times_are_written_as_people_do() -> None:
     assert [seconds(value) for value in (2.5, 0.0042, 37e-6, np.inf)] == ["2.5 s", "4.2 ms", "37 µs", "never"]
+
+
+def test_the_figure_is_worse_beyond_any_limit_than_within_all() -> None:
+    slo = Slo.parse("p99<5ms,p50<1ms,errors<0.1%")
+    within = np.array([0.5e-3] * 900 + [4e-3] * 100)
+    slow_median, refusing = np.full(1000, 2e-3), np.array([0.5e-3] * 995 + [np.inf] * 5)
+    nobody = np.full(1000, np.inf)
+    assert slo.figure(within) == pytest.approx(4e-3)
+    assert slo.figure(within, cost=7.0) == 7.0
+    for cost in (None, 1e-6):
+        figures = [slo.figure(each, cost) for each in (slow_median, refusing, nobody)]
+        assert min(figures) > slo.figure(within, None if cost is None else 3600.0)
+        assert np.isfinite(figures).all()
+        assert max(figures) == figures[2]
