@@ -54,7 +54,7 @@ class Costs:
     thread_us: float = 40.0
     """Until the thread is awake and the loop hears of it, there and back."""
     spread: float = 0.3
-    """How much a turn of the loop takes now more and now less than usual, with what runs on the loop: the standard
+    """How much a turn of the loop takes now more and now less than usual, the model's runs aside: the standard
     deviation of the logarithm."""
     client_apart: float = 0.0
     """1 where the load generator has cores of its own, 0 where it shares the server's."""

@@ -43,14 +43,14 @@ _BAD = """
 Where it is off, and why, as far as we know:
 
 * *two workers* with the model on threads: two threads, two loops and the generator want two cores at once, and
-  whoever finds none waits for a slice of the scheduler's. The simulator makes all of it take longer on average,
-  which is right for p50, and knows no waiting for a core.
+  whoever finds none waits for a slice of the scheduler's. In the simulator a loop holds up its own threads, and
+  all else takes longer on average, which is right for p50; it knows no waiting for a core.
 * *linear, inline_below_us=0*: a model of four microseconds on threads is predicted at about twice what is seen.
   It was nearer on a quieter day; why it is so far off is not known.
 * *idle-flood*: nothing for a second, then all at once: what comes first finds a server that is as cold as it gets,
   and its callers a queue. Those requests are one in a hundred, so they are the p99.
-* *max_delay_us*: a batch that waits needs a second waking, and both come late now and then; that they do so a
-  little more often than the meter sees is not known to the simulator.
+* *max_delay_us*: p99 is predicted too short nearly everywhere. A batch that waits needs a second waking, which may
+  come late like the first; the simulator has both, so they probably come late more often than the meter sees.
 * *offline*: forty requests a second of {rows} rows find everything asleep and all caches cold, and some 500
   requests are all there is of them: the fifth latest is the p99.
 * The rest is the machine, as the pairs above show. A latency has three wakings in it (the generator's, the
