@@ -30,7 +30,7 @@ from rapide.server.protocols.http2.events import (
 )
 from rapide.server.protocols.http2.faults import StreamFault
 from rapide.server.protocols.http2.frames import ErrorCode
-from rapide.server.protocols.http2.header_blocks import HeaderDecoder, Headers, encode_fields
+from rapide.server.protocols.http2.header_blocks import Headers, KnownHeads, encode_fields
 from rapide.server.protocols.http2.limits import Http2Limits
 from rapide.server.protocols.http2.stream import Stream
 from tests.fuzz.campaign import Target, main
@@ -223,7 +223,8 @@ class Audit:
         assert len(connection._left) <= 2 * limits.max_concurrent_streams
         assert not connection._left.keys() & streams.keys()
         assert len(connection._rest) < max(limits.max_frame_bytes + frames.HEADER_BYTES, len(frames.PREFACE))
-        assert len(connection._decoder._known) <= HeaderDecoder.MAX_KNOWN
+        known = connection._decoder._known
+        assert max(len(known.anywhere), len(known.without_table)) <= KnownHeads.MAX_KNOWN
         assert connection._send_window_bytes >= 0
         if connection.ended:
             assert not streams
@@ -255,7 +256,7 @@ class Run:
     """One connection, driven through one script."""
 
     def __init__(self, limits: Http2Limits, most_frames: int) -> None:
-        self.connection: Http2Connection[Headers] = Http2Connection(interpret, {}, limits)
+        self.connection: Http2Connection[Headers] = Http2Connection(interpret, KnownHeads(), limits)
         self.most_frames = most_frames
         self.audit = Audit(self.connection, limits)
         self.now_s = 0.0

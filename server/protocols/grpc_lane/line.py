@@ -36,7 +36,7 @@ from rapide.server.protocols.http2.events import (
     RequestOpened,
     StreamGone,
 )
-from rapide.server.protocols.http2.header_blocks import encode_fields
+from rapide.server.protocols.http2.header_blocks import KnownHeads, encode_fields
 from rapide.server.protocols.http2.stream import Stream
 from rapide.server.protocols.outlet import Outlet
 from rapide.server.protocols.status import refused, status_of
@@ -62,7 +62,7 @@ class LaneConnection(asyncio.Protocol):
         self,
         door: GrpcDoor,
         procedures: dict[str, Procedure],
-        known_heads: dict[bytes, CallHead],
+        known_heads: KnownHeads[CallHead],
         options: LaneOptions,
         connections: set[LaneConnection],
         clock: Callable[[], float],

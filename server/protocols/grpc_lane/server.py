@@ -18,6 +18,7 @@ from rapide.server.protocols.grpc_lane.hot import HotWay
 from rapide.server.protocols.grpc_lane.line import LaneConnection
 from rapide.server.protocols.grpc_lane.options import LaneOptions
 from rapide.server.protocols.grpc_methods import PROCEDURES
+from rapide.server.protocols.http2.header_blocks import KnownHeads
 from rapide.server.protocols.http2.limits import Http2Limits
 from rapide.server.protocols.turns import Turns
 from rapide.server.service import InferenceService
@@ -51,7 +52,7 @@ class LaneServer:
         self._clock = clock
         self.hot = HotWay(service, door.ids, clock)
         self._hot_procedure = self._procedures.get(HOT_PATH)
-        self._known_heads: dict[bytes, CallHead] = {}
+        self._known_heads: KnownHeads[CallHead] = KnownHeads()
         self.connections: set[LaneConnection] = set()
         self._meter = meter or Uncounted()
         self._unpacker = ThreadPoolExecutor(1, "unpacker")

@@ -41,7 +41,7 @@ from rapide.server.protocols.http2.faults import ConnectionFault, StreamFault
 from rapide.server.protocols.http2.fields import check_trailers
 from rapide.server.protocols.http2.flood import TokenBucket
 from rapide.server.protocols.http2.frames import ErrorCode
-from rapide.server.protocols.http2.header_blocks import Head, HeaderDecoder, Headers
+from rapide.server.protocols.http2.header_blocks import Head, HeaderDecoder, Headers, KnownHeads
 from rapide.server.protocols.http2.limits import Http2Limits
 from rapide.server.protocols.http2.stream import Stream
 
@@ -76,7 +76,7 @@ class Http2Connection(Generic[Head]):
     def __init__(
         self,
         interpret: Callable[[Headers], Head],
-        known_heads: dict[bytes, Head],
+        known_heads: KnownHeads[Head],
         limits: Http2Limits | None = None,
     ) -> None:
         self._limits = limits = limits or Http2Limits()

@@ -4,8 +4,9 @@ The theory of the cache. A block's meaning depends on the decoder's dynamic tabl
 the table or changes it. We announce ``SETTINGS_HEADER_TABLE_SIZE = 0``: once the peer has obeyed, its table is
 empty and stays empty, so equal bytes mean equal headers for ever, on every connection that has obeyed, and one
 dictionary look-up replaces a decoding. Until then (the first requests of a connection may be sent before our
-SETTINGS arrive, and a sloppy peer may never shrink its table) blocks go through the library's decoder, which
-keeps the table as it must, and nothing is remembered.
+SETTINGS arrive, and a simple peer, which uses no table at all, may never say that it has shrunk it) only blocks
+that leave the table alone are remembered; the others go through the library's decoder, which keeps the table as it
+must.
 
 What is remembered is not the header list but what the caller makes of it (``interpret``): validating and
 understanding a request's head is then also paid once per distinct block.
@@ -31,23 +32,38 @@ _STATIC_STATUS = {200: b"\x88", 204: b"\x89", 304: b"\x8b", 400: b"\x8c", 404: b
 _SIZE_UPDATE_MASK, _SIZE_UPDATE = 0xE0, 0x20
 _MAX_SIZE_UPDATES = 2
 """Of one block: the smallest size since the last one, and the final one (RFC 7541, 4.2)."""
+_INDEXED, _INCREMENTAL = 0x80, 0x40
+"""The bits that tell representations apart (RFC 7541, 6.1 and 6.2.1)."""
+_LAST_STATIC = 61
+"""Index of the static table's last entry (RFC 7541, appendix A)."""
+
+
+class KnownHeads(Generic[Head]):
+    """What header blocks are known to mean, for all connections with the same ``interpret``."""
+
+    __slots__ = ("anywhere", "without_table")
+
+    MAX_KNOWN = 4096
+    """Of each kind. Beyond it all are forgotten, and learnt again: an LRU would cost every request."""
+    MAX_KNOWN_BLOCK_BYTES = 1024
+
+    def __init__(self) -> None:
+        self.anywhere: dict[bytes, Head] = {}
+        """Blocks that leave the table alone, looked up where the peer has not shrunk it."""
+        self.without_table: dict[bytes, Head] = {}
+        """Any blocks, looked up where it has."""
 
 
 class HeaderDecoder(Generic[Head]):
     """One connection's decoder.
 
-    ``known`` may be shared by connections: it holds only blocks that mean the same everywhere. ``max_list_bytes``
-    bounds the decoded size (names, values and 32 bytes each: RFC 7541, 4.1) and with it what an HPACK bomb costs.
+    ``known`` may be shared by connections. ``max_list_bytes`` bounds the decoded size (names, values and 32 bytes
+    each: RFC 7541, 4.1) and with it what an HPACK bomb costs.
     """
 
     __slots__ = ("_decoder", "_interpret", "_known", "_table")
 
-    MAX_KNOWN = 4096
-    MAX_KNOWN_BLOCK_BYTES = 1024
-
-    def __init__(
-        self, known: dict[bytes, Head], interpret: Callable[[Headers], Head], max_list_bytes: int
-    ) -> None:
+    def __init__(self, known: KnownHeads[Head], interpret: Callable[[Headers], Head], max_list_bytes: int) -> None:
         self._known = known
         self._interpret = interpret
         self._decoder = hpack.Decoder(max_header_list_size=max_list_bytes)
@@ -55,12 +71,10 @@ class HeaderDecoder(Generic[Head]):
 
     def head(self, block: bytes) -> Head:
         """What the request head in ``block`` means. Raises ConnectionFault, and whatever ``interpret`` raises."""
-        if self._table.maxsize == 0:
-            known = self._known.get(block)
-            if known is not None:
-                return known
-        head = self._interpret(self.fields(block))
-        if self._table.maxsize == 0 and len(block) <= self.MAX_KNOWN_BLOCK_BYTES:
+        known = self._known.without_table if self._table.maxsize == 0 else self._known.anywhere
+        head = known.get(block)
+        if head is None:
+            head = self._interpret(self.fields(block))
             self._remember(block, head)
         return head
 
@@ -77,12 +91,58 @@ class HeaderDecoder(Generic[Head]):
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"header block: {type(error).__name__}") from error
 
     def _remember(self, block: bytes, head: Head) -> None:
-        # A block that opens with a table size update is not the same on a connection that has not shrunk yet.
-        if not block or block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE:
+        if len(block) > self._known.MAX_KNOWN_BLOCK_BYTES:
             return
-        if len(self._known) >= self.MAX_KNOWN:
-            self._known.clear()  # refilled by the next requests; an LRU would cost every request
-        self._known[block] = head
+        if self._table.maxsize:
+            if not leaves_table_alone(block):
+                return
+            known = self._known.anywhere
+        elif not block or block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE:
+            # One that opens with a table size update is not the same on a connection that has not shrunk yet.
+            return
+        else:
+            known = self._known.without_table
+        if len(known) >= self._known.MAX_KNOWN:
+            known.clear()
+        known[block] = head
+
+
+def leaves_table_alone(block: bytes) -> bool:
+    """Whether ``block``, which has been decoded, neither refers to a dynamic table nor changes it: it has only
+    indexed fields of the static table, and literals that are not indexed (RFC 7541, 6.1, 6.2.2 and 6.2.3)."""
+    place = 0
+    while place < len(block):
+        first = block[place]
+        if first & _INDEXED:
+            index, place = _integer(block, place, 0x7F)
+            if index > _LAST_STATIC:
+                return False
+            continue
+        if first & (_INCREMENTAL | _SIZE_UPDATE):
+            return False
+        index, place = _integer(block, place, 0x0F)
+        if index > _LAST_STATIC:
+            return False
+        for _ in range(1 if index else 2):  # the value, and the name where it is none of the table's
+            length, place = _integer(block, place, 0x7F)
+            place += length
+    return True
+
+
+def _integer(block: bytes, place: int, prefix: int) -> tuple[int, int]:
+    """An integer whose first octet has it under the mask ``prefix``, and where it ends (RFC 7541, 5.1)."""
+    value = block[place] & prefix
+    place += 1
+    if value < prefix:
+        return value, place
+    shift = 0
+    while True:
+        octet = block[place]
+        place += 1
+        value += (octet & 0x7F) << shift
+        shift += 7
+        if not octet & 0x80:
+            return value, place
 
 
 def _check_size_updates(block: bytes) -> None:

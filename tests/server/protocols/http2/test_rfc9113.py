@@ -28,7 +28,7 @@ from rapide.server.protocols.http2.events import (
     StreamGone,
 )
 from rapide.server.protocols.http2.frames import ErrorCode, frame
-from rapide.server.protocols.http2.header_blocks import encode_fields
+from rapide.server.protocols.http2.header_blocks import KnownHeads, encode_fields
 from rapide.server.protocols.http2.limits import Http2Limits
 
 OPENING = frames.PREFACE + frames.settings({})
@@ -240,7 +240,7 @@ LIMITS = Http2Limits(max_concurrent_streams=2, stream_window_bytes=65_535, conne
 
 
 def opened() -> Http2Connection[CallHead]:
-    connection = Http2Connection(interpret_head, {}, LIMITS)
+    connection = Http2Connection(interpret_head, KnownHeads(), LIMITS)
     connection.receive(OPENING, 0.0)
     connection.take_output()
     return connection
