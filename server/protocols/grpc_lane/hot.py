@@ -155,7 +155,7 @@ class HotCall:
         self._line.http2.respond(
             stream, plan.head(who, context.request_id), PREFIX.pack(0, len(message)) + message, OK
         )
-        self._line.write_soon()
+        self._line.write_answered()
         self._way.finished(plan.version, context, OK_CODE)
 
     def gone(self) -> None:

@@ -224,6 +224,13 @@ class LaneConnection(asyncio.Protocol):
             self._is_write_due = True
             self._loop.call_soon(self._write)
 
+    def write_answered(self) -> None:
+        """After an answer that did not come within a read: at once where no other one can leave with it."""
+        if self.http2.active_streams:
+            self.write_soon()
+        else:
+            self._write()
+
     def refuse(self, stream: Stream, context: CallContext, error: RapideError) -> str:
         told = refused(error, context)
         failure = Failure.of(told)

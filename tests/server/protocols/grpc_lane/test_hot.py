@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterable
 from multiprocessing import shared_memory
@@ -397,3 +398,31 @@ async def test_a_length_that_lies_is_no_usual_request(doors: Doors, channel: grp
             got += await reader.read(65_536)
     writer.close()
     await writer.wait_closed()
+
+
+async def test_an_answer_that_no_other_can_join_leaves_at_once(doors: Doors, channel: grpc.aio.Channel) -> None:
+    """Not when the whole batch is answered: its reader would wait for the answers of all others to be made."""
+    message = request("linear", rows(1, 4))
+    await ask(channel, message)
+    raw = message.SerializeToString()
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", HOT_PATH.encode())]
+    head = encode_fields([*fields, (b"content-type", b"application/grpc")])
+    asked = frames.frame(frames.HEADERS, frames.END_HEADERS, 1, head)
+    asked += frames.frame(frames.DATA, frames.END_STREAM, 1, PREFIX.pack(0, len(raw)) + raw)
+    host, port = doors.grpc.split(":")
+    read_when_finished: list[bytes] = []
+    observers = doors.app._telemetry._observers
+    with socket.create_connection((host, int(port))) as client:
+        client.setblocking(False)
+        client.sendall(frames.PREFACE + frames.settings({}))
+        await asyncio.sleep(0.1)
+        client.recv(65_536)  # its SETTINGS
+        observers.append(lambda _: read_when_finished.append(client.recv(65_536)))
+        try:
+            client.sendall(asked)
+            async with asyncio.timeout(5):
+                while not read_when_finished:
+                    await asyncio.sleep(0.001)
+        finally:
+            observers.pop()
+    assert b"grpc-status\x010" in read_when_finished[0]
