@@ -30,7 +30,7 @@ from rapide.server.protocols.http2.events import (
 )
 from rapide.server.protocols.http2.faults import StreamFault
 from rapide.server.protocols.http2.frames import ErrorCode
-from rapide.server.protocols.http2.header_blocks import Headers, KnownHeads, encode_fields
+from rapide.server.protocols.http2.header_blocks import Headers, KnownBlocks, KnownHeads, encode_fields
 from rapide.server.protocols.http2.limits import Http2Limits
 from rapide.server.protocols.http2.stream import Stream
 from tests.fuzz.campaign import Target, main
@@ -224,7 +224,8 @@ class Audit:
         assert not connection._left.keys() & streams.keys()
         assert len(connection._rest) < max(limits.max_frame_bytes + frames.HEADER_BYTES, len(frames.PREFACE))
         known = connection._decoder._known
-        assert max(len(known.anywhere), len(known.without_table)) <= KnownHeads.MAX_KNOWN
+        for blocks in (known.anywhere.heads, known.without_table.heads):
+            assert sum(map(len, blocks)) <= KnownBlocks.MAX_BYTES
         assert connection._send_window_bytes >= 0
         if connection.ended:
             assert not streams

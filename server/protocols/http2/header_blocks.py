@@ -4,9 +4,9 @@ The theory of the cache. A block's meaning depends on the decoder's dynamic tabl
 the table or changes it. We announce ``SETTINGS_HEADER_TABLE_SIZE = 0``: once the peer has obeyed, its table is
 empty and stays empty, so equal bytes mean equal headers for ever, on every connection that has obeyed, and one
 dictionary look-up replaces a decoding. Until then (the first requests of a connection may be sent before our
-SETTINGS arrive, and a simple peer, which uses no table at all, may never say that it has shrunk it) only blocks
-that leave the table alone are remembered; the others go through the library's decoder, which keeps the table as it
-must.
+SETTINGS arrive, and a simple peer, which uses no table at all, may not say that it has shrunk it, though RFC 7541,
+4.2, asks it to) only blocks that leave the table alone are remembered; the others go through the library's
+decoder, which keeps the table as it must.
 
 What is remembered is not the header list but what the caller makes of it (``interpret``): validating and
 understanding a request's head is then also paid once per distinct block.
@@ -18,7 +18,7 @@ made once and sent on every stream of every connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import hpack
 
@@ -38,19 +38,41 @@ _LAST_STATIC = 61
 """Index of the static table's last entry (RFC 7541, appendix A)."""
 
 
+class KnownBlocks(Generic[Head]):
+    """What header blocks mean, as far as it is remembered. Bounded by the blocks' bytes, since what a block is
+    turned into may be fifty times its size."""
+
+    __slots__ = ("_size_bytes", "heads")
+
+    MAX_BYTES: Final = 256 * 1024
+    """Beyond it all are forgotten, and learnt again: an LRU would cost every request."""
+    MAX_BLOCK_BYTES: Final = 1024
+
+    def __init__(self) -> None:
+        self.heads: dict[bytes, Head] = {}
+        self._size_bytes = 0
+
+    def remember(self, block: bytes, head: Head) -> None:
+        """From now on, or not at all if ``block`` is long."""
+        size_bytes = len(block)
+        if size_bytes > self.MAX_BLOCK_BYTES:
+            return
+        if self._size_bytes + size_bytes > self.MAX_BYTES:
+            self.heads.clear()
+            self._size_bytes = 0
+        self.heads[block] = head
+        self._size_bytes += size_bytes
+
+
 class KnownHeads(Generic[Head]):
-    """What header blocks are known to mean, for all connections with the same ``interpret``."""
+    """What all connections with the same ``interpret`` know."""
 
     __slots__ = ("anywhere", "without_table")
 
-    MAX_KNOWN = 4096
-    """Of each kind. Beyond it all are forgotten, and learnt again: an LRU would cost every request."""
-    MAX_KNOWN_BLOCK_BYTES = 1024
-
     def __init__(self) -> None:
-        self.anywhere: dict[bytes, Head] = {}
+        self.anywhere: KnownBlocks[Head] = KnownBlocks()
         """Blocks that leave the table alone, looked up where the peer has not shrunk it."""
-        self.without_table: dict[bytes, Head] = {}
+        self.without_table: KnownBlocks[Head] = KnownBlocks()
         """Any blocks, looked up where it has."""
 
 
@@ -72,7 +94,7 @@ class HeaderDecoder(Generic[Head]):
     def head(self, block: bytes) -> Head:
         """What the request head in ``block`` means. Raises ConnectionFault, and whatever ``interpret`` raises."""
         known = self._known.without_table if self._table.maxsize == 0 else self._known.anywhere
-        head = known.get(block)
+        head = known.heads.get(block)
         if head is None:
             head = self._interpret(self.fields(block))
             self._remember(block, head)
@@ -91,20 +113,12 @@ class HeaderDecoder(Generic[Head]):
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"header block: {type(error).__name__}") from error
 
     def _remember(self, block: bytes, head: Head) -> None:
-        if len(block) > self._known.MAX_KNOWN_BLOCK_BYTES:
-            return
         if self._table.maxsize:
-            if not leaves_table_alone(block):
-                return
-            known = self._known.anywhere
-        elif not block or block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE:
+            if len(block) <= KnownBlocks.MAX_BLOCK_BYTES and leaves_table_alone(block):
+                self._known.anywhere.remember(block, head)
+        elif block and block[0] & _SIZE_UPDATE_MASK != _SIZE_UPDATE:
             # One that opens with a table size update is not the same on a connection that has not shrunk yet.
-            return
-        else:
-            known = self._known.without_table
-        if len(known) >= self._known.MAX_KNOWN:
-            known.clear()
-        known[block] = head
+            self._known.without_table.remember(block, head)
 
 
 def leaves_table_alone(block: bytes) -> bool:

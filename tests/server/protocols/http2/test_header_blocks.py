@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hpack
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rapide.server.protocols.http2.faults import ConnectionFault
 from rapide.server.protocols.http2.header_blocks import (
     HeaderDecoder,
     Headers,
+    KnownBlocks,
     KnownHeads,
     encode_fields,
     leaves_table_alone,
@@ -75,20 +76,57 @@ def test_one_field_that_needs_the_table_is_enough(before: list[bytes], field: by
     assert not leaves_table_alone(b"".join([*before, field, *after]))
 
 
-@given(st.lists(st.lists(st.one_of(lonely, literal(0x40, 6)), max_size=4).map(b"".join), max_size=12), st.data())
-def test_connections_that_share_a_memory_decode_as_if_alone(blocks: list[bytes], data: st.DataObject) -> None:
-    """Whatever was remembered, on a connection that has shrunk its table or on one that has not."""
+updates = st.sampled_from([b"\x20", b"\x3f\xe1\x1f", b"\x20\x3f\xe1\x1f"])
+"""Table size updates: to nothing, to 4,096 octets, and both."""
+fields = st.one_of(lonely, literal(0x40, 6), sociable)
+blocks = st.builds(
+    lambda update, body: update + b"".join(body), st.one_of(st.just(b""), updates), st.lists(fields, max_size=4)
+)
+
+
+def alone(peer: hpack.Decoder, block: bytes) -> Headers | None:
+    """What the library makes of it; None where it is wrong."""
+    try:
+        return [(bytes(name), bytes(value)) for name, value in peer.decode(block, raw=True)]
+    except (hpack.HPACKError, IndexError):
+        return None
+
+
+def remembering(connection: HeaderDecoder[Headers], block: bytes) -> Headers | None:
+    try:
+        return connection.head(block)
+    except ConnectionFault:
+        return None
+
+
+@given(
+    st.lists(blocks, min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20),
+)
+def test_connections_that_share_a_memory_decode_as_if_alone(
+    pool: list[bytes], steps: list[tuple[int, int]]
+) -> None:
+    """The same few blocks on four connections, whose tables are shrunk, grown and filled by them: whatever was
+    remembered, each is told what a decoder of its own tells it, and its table is the same afterwards."""
     known: KnownHeads[Headers] = KnownHeads()
-    lanes = [(decoder(known), hpack.Decoder(MAX_LIST_BYTES)) for _ in range(3)]
-    for shrunk in lanes[:1]:
-        assert shrunk[0].head(b"\x20") == list(shrunk[1].decode(b"\x20", raw=True))
-    for block in blocks:
-        ours, alone = data.draw(st.sampled_from(lanes))
-        assert ours.head(block) == [(bytes(name), bytes(value)) for name, value in alone.decode(block, raw=True)]
+    lanes = [(decoder(known), hpack.Decoder(MAX_LIST_BYTES)) for _ in range(4)]
+    broken = set()
+    for lane, choice in steps:
+        ours, peer = lanes[lane]
+        if lane in broken:
+            continue
+        block = pool[choice % len(pool)]
+        told, expected = remembering(ours, block), alone(peer, block)
+        assert told == expected
+        if expected is None:
+            broken.add(lane)  # the connection ends
+        else:
+            assert list(ours._table.dynamic_entries) == list(peer.header_table.dynamic_entries)
+            assert ours._table.maxsize == peer.header_table.maxsize
 
 
 def test_a_client_without_a_table_is_understood_once() -> None:
-    """It need not say that its table is empty: it never had one."""
+    """Also one that does not say that its table is empty, for it never had one."""
     known: KnownHeads[Headers] = KnownHeads()
     seen: list[Headers] = []
     for _ in range(2):
@@ -98,14 +136,15 @@ def test_a_client_without_a_table_is_understood_once() -> None:
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("shrinks", [b"", b"\x20"])
-def test_what_is_remembered_is_bounded(shrinks: bytes) -> None:
+def test_what_is_remembered_is_bounded() -> None:
+    """Whether or not the peer has shrunk its table."""
     known: KnownHeads[Headers] = KnownHeads()
-    connection = decoder(known)
-    connection.head(shrinks)
-    for number in range(KnownHeads.MAX_KNOWN + 10):
-        connection.head(encode_fields([(b"id", b"%d" % number)]))
-    connection.head(encode_fields([(b"id", b"x" * KnownHeads.MAX_KNOWN_BLOCK_BYTES)]))
-    assert 0 < len(known.anywhere) + len(known.without_table) <= KnownHeads.MAX_KNOWN
-    longest = max(len(block) for block in [*known.anywhere, *known.without_table])
-    assert longest <= KnownHeads.MAX_KNOWN_BLOCK_BYTES
+    plain, shrunk = decoder(known), decoder(known)
+    shrunk.head(b"\x20")
+    for connection in (plain, shrunk):
+        for number in range(4000):
+            connection.head(encode_fields([(b"id", b"%0200d" % number)]))
+        connection.head(encode_fields([(b"id", b"x" * KnownBlocks.MAX_BLOCK_BYTES)]))
+    for blocks_known in (known.anywhere.heads, known.without_table.heads):
+        assert 0 < sum(map(len, blocks_known)) <= KnownBlocks.MAX_BYTES
+        assert max(map(len, blocks_known)) <= KnownBlocks.MAX_BLOCK_BYTES
