@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import socket
@@ -51,8 +52,8 @@ class App:
         self._admin = build_admin_lane(self._service)
 
     def start(self) -> None:
-        """Takes the telemetry slot and the log. Raises SettingsError."""
-        self._telemetry.start()
+        """Takes the telemetry slot and the log; on the event loop. Raises SettingsError."""
+        self._telemetry.start(asyncio.get_running_loop().call_soon)
 
     # From one state to the next (``control.py``).
 

@@ -52,6 +52,8 @@ _FINISHED_BYTES: Final = FINISHED_ENTRY.itemsize
 _BATCH_BYTES: Final = BATCH_ENTRY.itemsize
 _FOLD_EARLY: Final = (0, FOLD_EVERY // 2, FOLD_EVERY // 4, FOLD_EVERY // 4 * 3)
 """How much earlier each ring folds the first time: they fold in turn, four short stalls instead of a long one."""
+_MOST_LATE: Final = FOLD_EVERY // 4
+"""Entries by which a fold may be late: the ring has room for them."""
 _AXIS_BINS: Final = TALLIES["axis_sizes"].shape[1]
 _BULK_WAITS: Final = FOLD_EVERY
 """Queue times of one batch are written in pieces of this size, so that none is overwritten before it is folded."""
@@ -69,6 +71,8 @@ class Finished(NamedTuple):
 
 
 Observer = Callable[[Finished], None]
+Defer = Callable[[Callable[[], None]], object]
+"""Has something called later, on the same thread: an event loop's ``call_soon``."""
 
 
 class Recorder:
@@ -88,6 +92,8 @@ class Recorder:
         "_cells",
         "_code",
         "_cursors",
+        "_defer",
+        "_due",
         "_encoding",
         "_finished",
         "_finished_n",
@@ -124,12 +130,18 @@ class Recorder:
         memory: memoryview,
         observers: list[Observer],
         wall_offset_s: Callable[[], float],
+        defer: Defer | None = None,
     ) -> None:
-        """``memory`` is a version block, perhaps a forerunner's; ``observers`` may change while requests run."""
+        """``memory`` is a version block, perhaps a forerunner's; ``observers`` may change while requests run.
+
+        With ``defer`` a fold comes after the answers that are being made, not before them."""
         self.model = model
         self.version = version
         self._observers = observers
         self._wall_offset_s = wall_offset_s
+        self._defer = defer
+        self._due: list[int] = []
+        """Rings that wait to be folded."""
         self._block: Block = np.frombuffer(memory, dtype=BLOCK, count=1).reshape(())
         self._banks = tuple(self._block["banks"][index : index + 1] for index in range(2))
         self._cells = tuple(bank.view("f8") for bank in self._banks)
@@ -180,8 +192,7 @@ class Recorder:
         self._arrival_rows[place] = rows | (self._in_flight & _IN_FLIGHT_MASK) << IN_FLIGHT_BITS
         self._arrival_n = number = number + 1
         self._cursors[ARRIVALS] = number
-        if number == self._fold_at[ARRIVALS]:
-            self._fold_ring(ARRIVALS)
+        if number >= self._fold_at[ARRIVALS] and self._fold_soon(ARRIVALS, number):
             self._windows += 1
             self.looks = self._windows % _LOOK_EVERY == 0
             self._repeats.forget()
@@ -247,8 +258,8 @@ class Recorder:
         )
         self._finished_n = number = number + 1
         self._cursors[FINISHED] = number
-        if number == self._fold_at[FINISHED]:
-            self._fold_ring(FINISHED)
+        if number >= self._fold_at[FINISHED]:
+            self._fold_soon(FINISHED, number)
         if self._observers:
             entry = Finished(context, self.model, self.version, code, duration_s, rows)
             for observer in self._observers:
@@ -275,14 +286,14 @@ class Recorder:
         self._pack_batch(self._batches, place, compute_s, input_s, output_s, waited_s, requests, rows, index)
         self._batch_n = number = number + 1
         self._cursors[BATCHES] = number
-        if number == self._fold_at[BATCHES]:
-            self._fold_ring(BATCHES)
+        if number >= self._fold_at[BATCHES]:
+            self._fold_soon(BATCHES, number)
         if requests == 1:
             queued = self._queue_n
-            if queued == self._fold_at[QUEUED]:
-                self._fold_ring(QUEUED)
             self._queue_s[queued & _RECENT_MASK] = waited_s
-            self._queue_n = self._cursors[QUEUED] = queued + 1
+            self._queue_n = self._cursors[QUEUED] = queued = queued + 1
+            if queued >= self._fold_at[QUEUED]:
+                self._fold_soon(QUEUED, queued)
         elif requests > _BULK_WAITS:
             for start in range(0, len(queue_s), _BULK_WAITS):
                 self._waits(queue_s[start : start + _BULK_WAITS])
@@ -311,6 +322,25 @@ class Recorder:
         for ring in (ARRIVALS, FINISHED, BATCHES, QUEUED):
             self._fold_ring(ring)
 
+    def _fold_soon(self, ring: int, number: int) -> bool:
+        """Folds, or sees to it that it is done; whether it is the first to ask since the last fold."""
+        is_first = ring not in self._due
+        if self._defer is None or number - self._fold_at[ring] >= _MOST_LATE:
+            self._fold_ring(ring)
+        elif is_first:
+            self._due.append(ring)
+            if len(self._due) == 1:
+                self._defer(self._fold_due)
+        return is_first
+
+    def _fold_due(self) -> None:
+        """One ring at a time, so that sockets are looked at in between."""
+        ring = self._due.pop(0)
+        if self._due and self._defer is not None:
+            self._defer(self._fold_due)
+        if (self._arrival_n, self._finished_n, self._batch_n, self._queue_n)[ring] >= self._fold_at[ring]:
+            self._fold_ring(ring)
+
     def _fold_ring(self, ring: int) -> None:
         cursor = (self._arrival_n, self._finished_n, self._batch_n, self._queue_n)[ring]
         sequence = self._sequence[0]
@@ -325,13 +355,15 @@ class Recorder:
         number = self._queue_n
         ring = self._queue_s
         after = number + len(queue_s)
-        if after > self._fold_at[QUEUED]:
+        if after >= self._fold_at[QUEUED] + FOLD_EVERY:
             self._fold_ring(QUEUED)
         for wait_s in queue_s:
             ring[number & _RECENT_MASK] = wait_s
             number += 1
         self._queue_n = number
         self._cursors[QUEUED] = number
+        if number >= self._fold_at[QUEUED]:
+            self._fold_soon(QUEUED, number)
 
     def _turn_to(self, who: AnsweredBy | None, encoding: str, code: str, protocol: str) -> int:
         """The number of this kind of request, which is kept at hand."""

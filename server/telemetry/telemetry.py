@@ -21,7 +21,7 @@ from rapide.server.telemetry.collector import collect
 from rapide.server.telemetry.exposition import PROMETHEUS, negotiate, render
 from rapide.server.telemetry.logs import Logs
 from rapide.server.telemetry.profile import profile
-from rapide.server.telemetry.recorder import Finished, Observer, Recorder
+from rapide.server.telemetry.recorder import Defer, Finished, Observer, Recorder
 from rapide.server.telemetry.request_ids import request_ids
 from rapide.server.telemetry.scalars import Scalar, scalar
 from rapide.server.telemetry.slot_reader import SlotSnapshot, read_directory, read_slot
@@ -90,6 +90,7 @@ class Telemetry:
         self.new_request_id = request_ids()
         self._stream = stream or sys.stderr
         self._wall_offset_s = wall_offset_s
+        self._defer: Defer | None = None
         self._build = (_version_of("rapide"), platform.python_version(), _version_of("onnxruntime"))
         self._recorders: dict[tuple[str, str], Recorder] = {}
         self._scalars: dict[tuple[str, ...], Scalar] = {}
@@ -104,8 +105,11 @@ class Telemetry:
         self._logs = self._make_logs()
         self._spans: SpanSender | None = None
 
-    def start(self) -> None:
-        """Takes the slot, the logs and the collector. Raises SettingsError if an endpoint cannot be used."""
+    def start(self, defer: Defer | None = None) -> None:
+        """Takes the slot, the logs and the collector. Raises SettingsError if an endpoint cannot be used.
+
+        ``defer``: the event loop's ``call_soon``, for what recorders do beside their requests."""
+        self._defer = defer
         self._file()
         options = self.options
         if options.otlp_endpoint:
@@ -144,7 +148,7 @@ class Telemetry:
             known = self._recorders.get((model, version))
             if known is None:
                 memory = self._body(VERSION, (model, version), BLOCK.itemsize)
-                known = Recorder(model, version, digest, memory, self._observers, self._wall_offset_s)
+                known = Recorder(model, version, digest, memory, self._observers, self._wall_offset_s, self._defer)
                 self._recorders[model, version] = known
         return known
 

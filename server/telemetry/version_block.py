@@ -10,7 +10,8 @@ yet in it; it folds those into its own copy by the same function and has the exa
 
 Invariants: only the owner writes; ``sequence`` only grows, and its lowest bit names the current bank; entries
 between ``folded`` and ``cursors`` are never overwritten while ``sequence`` stands, since a ring holds at least
-twice ``FOLD_EVERY`` entries and the owner folds before it goes further.
+twice ``FOLD_EVERY`` entries and the owner folds before it goes further. It folds behind the answers that it is
+making, if it can, so that no request waits for the fold that it caused.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import math
 import subprocess
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,43 @@ def test_every_request_is_counted_however_the_rings_wrap(number: int) -> None:
     assert forgot is (len(kept) < number)
     assert instants.tolist() == [10.0 + index for index in kept]
     assert rows.tolist() == [index % 7 for index in kept]
+
+
+@pytest.mark.parametrize("late", [0, 1, 100, 3 * FOLD_EVERY])
+def test_folds_that_come_late_change_nothing(late: int) -> None:
+    """Called after ``late`` requests more, or not at all: then it folds by itself before a ring is full."""
+    source, deferred = telemetry(), deque[Callable[[], None]]()
+    source.start(deferred.append)
+    recorder = source.recorder("cars", "2")
+    number = waited = 0
+    for _ in range(5 * FOLD_EVERY):
+        answer(recorder, 10.0 + number, rows=number % 7)
+        number += 1
+        waited = waited + 1 if deferred else 0
+        if deferred and waited > late:
+            deferred.popleft()()
+        assert len(deferred) <= 1
+    for _ in range(2):  # before and after what was put off
+        only = totals(source)
+        assert only.count("ok") == number
+        assert only.reasons == {"ready": number}
+        assert int(only.sums["queue"].sum()) == int(only.sums["compute"].sum()) == number
+        assert only.sums["rows_sum"] == sum(index % 7 for index in range(number))
+        while deferred:
+            deferred.popleft()()
+
+
+def test_a_fold_comes_after_the_answers_that_are_being_made() -> None:
+    source, deferred = telemetry(), deque[Callable[[], None]]()
+    source.start(deferred.append)
+    recorder = source.recorder("cars", "2")
+    while not deferred:
+        answer(recorder)
+    before = recorder._sequence[0]
+    answer(recorder)
+    assert recorder._sequence[0] == before
+    deferred.popleft()()
+    assert recorder._sequence[0] == before + 1
 
 
 def test_waits_of_a_huge_batch_are_all_counted() -> None:
