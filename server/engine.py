@@ -70,6 +70,8 @@ class Engine:
         self._on_threads: set[Batch[Ticket]] = set()
         self._is_woken = False
         self._gathering = Gathering()
+        self._hurried = 0
+        """Requests of this turn of the loop that ran before it was over."""
         self._reported_rows = 0
         self._alarm_s = math.inf
         self._is_closing = False
@@ -105,9 +107,22 @@ class Engine:
             _log.exception("recording an arrival at %s failed", self._title)
         return ticket
 
+    def hurry(self) -> None:
+        """Runs what has just come at once, where requests come alone. Doors call it when they have read, never
+        inside ``submit``; who does not waits for the loop's next turn."""
+        if self._is_woken and self._gathering.is_alone:
+            self._hurried += len(self._queue)
+            self._drain()
+
     def _tick(self) -> None:
         """Forms a batch of what has come; where more is likely to lie in the sockets, reads these first."""
         queue = self._queue
+        if self._hurried:
+            self._gathering.ends(self._hurried + len(queue))  # whether they came alone shows only now
+            self._hurried = 0
+            if not queue:
+                self._is_woken = False
+                return
         if queue.queued_rows < self._policy.max_batch_rows and self._gathering.goes_on(len(queue)):
             self._loop.call_soon(self._tick)
         else:

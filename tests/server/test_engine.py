@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rapide.server.batching import BatchPolicy
 from rapide.server.engine import Engine
 from rapide.server.errors import DeadlineExceeded, Internal, InvalidRequest, QueueFull, TooLarge, Unavailable
+from rapide.server.gathering import TURNS_ALONE
 from rapide.server.runs import Answer, Outcome, Ticket
 from rapide.server.signature import Signature
 from rapide.server.tensors import Array
@@ -128,6 +129,54 @@ def test_after_a_batch_with_company_the_sockets_are_read_again_before_the_next()
     bench.submit("d", rows_of(4))
     bench.loop.settle()
     assert bench.model.batches == [[1, 1], [3, 4]]
+
+
+def alone(bench: Bench) -> None:
+    """Requests that come one at a time, for as long as it takes to know that."""
+    for turn in range(TURNS_ALONE):
+        bench.submit(f"before {turn}", rows_of(0))
+        bench.engine.hurry()
+        bench.loop.settle()
+        bench.loop.advance(0.01)
+    bench.outcomes.clear()
+    bench.model.batches.clear()
+
+
+def test_who_comes_alone_is_answered_when_it_is_read() -> None:
+    bench = Bench()
+    bench.submit("first", rows_of(1))
+    bench.engine.hurry()
+    assert bench.outcomes == [], "nobody knows yet that it comes alone"
+    bench.loop.settle()
+    alone(bench)
+    bench.submit("a", rows_of(1))
+    assert bench.outcomes == [], "answered inside submit"
+    bench.engine.hurry()
+    assert bench.told == {"a": [2]}
+    bench.loop.settle()
+    assert bench.told == {"a": [2]}
+
+
+def test_company_is_found_out_and_gathered_from_the_next_turn_on() -> None:
+    bench = Bench()
+    alone(bench)
+    for turn in range(2):
+        for name in "abc":
+            bench.submit(f"{name}{turn}", rows_of(turn))
+            bench.engine.hurry()
+        bench.loop.settle()
+    assert bench.model.batches == [[0], [0], [0], [1, 1, 1]]
+
+
+def test_hurrying_waits_for_a_batch_that_is_to_wait() -> None:
+    bench = Bench(max_delay_s=0.005)
+    alone(bench)
+    bench.submit("a", rows_of(1))
+    bench.engine.hurry()
+    bench.loop.tick()
+    assert bench.outcomes == []
+    bench.loop.advance(0.006)
+    assert bench.told == {"a": [2]}
 
 
 @pytest.mark.parametrize("run_us", [ON_LOOP_US, ON_THREAD_US])

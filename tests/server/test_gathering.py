@@ -36,3 +36,13 @@ def test_each_batch_is_gathered_anew() -> None:
         assert looks(gathering, [2, 3, 3]) == 2
     gathering.ends(1)
     assert looks(gathering, [2]) == 0
+
+
+def test_who_came_alone_for_some_turns_is_taken_to_come_alone() -> None:
+    gathering = Gathering()
+    told = []
+    for requests in (1, 1, 1, 1, 2, 1, 1, 1):
+        told.append(gathering.is_alone)
+        gathering.ends(requests)
+    assert told == [False, False, False, True, True, False, False, False]
+    assert gathering.is_alone

@@ -19,6 +19,7 @@ from rapide.server.catalogue import LoadedVersion
 from rapide.server.codecs import oip_protobuf
 from rapide.server.codecs.infer_template import AnswerTemplate, InferTemplate, learn
 from rapide.server.context import AnsweredBy, CallContext
+from rapide.server.engine import Engine
 from rapide.server.errors import QueueFull, RapideError
 from rapide.server.merging import Inputs, PackedRows, packs
 from rapide.server.protocols.by_version import ByVersion
@@ -138,8 +139,9 @@ class HotCall:
 
     def done(self, outcome: Outcome) -> None:
         """The engine has answered."""
-        context, plan, stream = self._context, self._plan, self._stream
+        context, plan, stream, line = self._context, self._plan, self._stream, self._line
         self._stream = _NO_STREAM
+        line.hot_calls -= 1
         if isinstance(outcome, RapideError):
             self._fail(stream, outcome)
             return
@@ -152,15 +154,16 @@ class HotCall:
         context.compute_s = outcome.run.compute_s
         who = context.answered_by
         assert who is not None  # noqa: S101 - HotWay.take has routed it
-        self._line.http2.respond(
-            stream, plan.head(who, context.request_id), PREFIX.pack(0, len(message)) + message, OK
-        )
-        self._line.write_answered()
-        self._way.finished(plan.version, context, OK_CODE)
+        line.http2.respond(stream, plan.head(who, context.request_id), PREFIX.pack(0, len(message)) + message, OK)
+        try:
+            line.write_answered()
+        finally:
+            self._way.finished(plan.version, context, OK_CODE)
 
     def gone(self) -> None:
         """Nobody waits any more."""
         if self.ticket is not None and self.ticket.cancel():
+            self._line.hot_calls -= 1
             self._way.finished(self._plan.version, self._context, "request_cancelled")
 
     def feed(self, _buffer: bytes, _start: int, _end: int, _ended: bool) -> None:
@@ -180,6 +183,8 @@ class HotWay:
         self._by_size: dict[int, list[_Pattern]] = {}
         self._heads: list[bytes] = []
         self._refusals: dict[int, int] = {}
+        self._asked: Engine | None = None
+        """The engine of the last request that was taken."""
         self._count = 0
         self.is_open = True
         """Whether anything is taken: tests compare both ways."""
@@ -208,6 +213,8 @@ class HotWay:
             context.rows = pattern.template.rows
             call = HotCall(self, line, stream, plan, context, request_id)
             call.ticket = version.engine.submit(inputs, context.deadline_s, call.done)
+            line.hot_calls += 1
+            self._asked = version.engine
         except QueueFull as error:
             # Said here, for less than an answer costs: a server that is asked too much must not do more for that.
             self._service.finished(context, line.refuse(stream, context, error))
@@ -222,6 +229,12 @@ class HotWay:
         stream.owner = call
         self.taken += 1
         return True
+
+    def hurry(self) -> None:
+        """After a read: what it brought runs at once, if it came alone."""
+        engine, self._asked = self._asked, None
+        if engine is not None:
+            engine.hurry()
 
     def learn(self, raw: bytes) -> None:
         """Looks whether ``raw``, a ModelInfer message that the general way has answered, has a pattern."""

@@ -1,7 +1,8 @@
 """One client's connection on the lane: asyncio's bytes on one side, HTTP/2 events and calls on the other.
 
 Everything that one read brings is parsed before anything is answered, unless it takes more than a share of time
-(turns.py), and everything that is to be sent in one turn of the event loop leaves in one write.
+(turns.py). What is to be sent in one turn of the event loop leaves in one write, or when a batch has answered the
+last of the connection's calls: its caller need not wait for the answers to others.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ class LaneConnection(asyncio.Protocol):
         self._finished_s: float | None = None
         self._held_bytes = 0
         self._is_write_due = False
+        self.hot_calls = 0
+        """Calls of the hot way that are under way."""
         self._tasks: set[asyncio.Task[None]] = set()
         # its share of the loop's time
         self._place = Place(turns, self._take_turn, self._loop)
@@ -131,6 +134,7 @@ class LaneConnection(asyncio.Protocol):
             self._called_s = 0.0
             for event in self.http2.receive(data, now_s):
                 _ON_EVENT[type(event)](self, event)
+            self._hot.hurry()
             self._write()
             if self._called_s > SHARE_S and place.owe(self._called_s, now_s):
                 self._stand_in_line()
@@ -225,8 +229,8 @@ class LaneConnection(asyncio.Protocol):
             self._loop.call_soon(self._write)
 
     def write_answered(self) -> None:
-        """After an answer that did not come within a read: at once where no other one can leave with it."""
-        if self.http2.active_streams:
+        """After an answer of the hot way: at once where no other one of these can leave with it."""
+        if self.hot_calls:
             self.write_soon()
         else:
             self._write()
