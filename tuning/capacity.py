@@ -69,27 +69,36 @@ def plans(
     found = []
     for number, variant in enumerate(variants):
         curves = [curve for curve in setting.curves if curve.knobs.variant == variant]
-        alone = replace(_brisk(setting, curves), curves=curves, objective="throughput", client=False)
+        alone = _alone(setting, curves)
 
         def within(text: str, share: float, at: int = number) -> None:
             on_step(text, (at + share) / len(variants))
 
-        found.append(_plan(variant, alone, rate_per_s, headroom, within))
+        best = search(alone, within)[0][0].configuration
+        found.append(_plan(best, alone, rate_per_s, headroom))
     return sorted(found, key=lambda one: (not one.replicas, one.cores))
 
 
-def _brisk(setting: Setting, curves: Sequence[Curve]) -> Setting:
-    """With the traffic at about a quarter of what the cores could bear: where the search for the most begins."""
+def plan_with(
+    configuration: Configuration, setting: Setting, rate_per_s: float, headroom: float = HEADROOM
+) -> Plan:
+    """What it takes where every replica is configured so."""
+    curves = [curve for curve in setting.curves if curve.knobs == configuration.knobs]
+    return _plan(configuration, _alone(setting, curves), rate_per_s, headroom)
+
+
+def _alone(setting: Setting, curves: Sequence[Curve]) -> Setting:
+    """A replica with these curves, its load generator elsewhere, and the traffic at about a quarter of what its
+    cores could bear: where the search for the most begins."""
     costs, rows = setting.costs, int(setting.arrivals.rows.mean())
     each_us = costs.read_us + costs.answer_us + min(curve.run_us(16 * rows) for curve in curves) / 16
     rate = 0.25 * setting.cores / (each_us * 1e-6)
-    return replace(setting, arrivals=setting.arrivals.scaled(rate / setting.arrivals.rate_per_s))
+    arrivals = setting.arrivals.scaled(rate / setting.arrivals.rate_per_s)
+    return replace(setting, arrivals=arrivals, curves=curves, objective="throughput", client=False)
 
 
-def _plan(
-    variant: str, setting: Setting, rate_per_s: float, headroom: float, on_step: Callable[[str, float], None]
-) -> Plan:
-    best = search(setting, on_step)[0][0].configuration
+def _plan(best: Configuration, setting: Setting, rate_per_s: float, headroom: float) -> Plan:
+    variant = best.knobs.variant
     speed = min(highest_speed(best, setting, seed, steps=8) for seed in range(_SEEDS))
     planned = speed * (1 - headroom)
     outcome = run(best, setting, speed=planned)

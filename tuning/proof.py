@@ -6,6 +6,7 @@ within a round. A candidate is better only if it is so in every round, and clear
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,12 @@ def prove(
             limit = figure(found[first][-1])
             left = [one for one in left if one == first or figure(found[one][-1]) < limit]
     return [Proof(configuration, tuple(measured)) for configuration, measured in found.items()]
+
+
+def telling_speed(default: float, best: float) -> float:
+    """At which multiple of the recorded load a replay tells two servers apart that, by simulation, survive
+    ``default`` and ``best`` of it: between the two, and never below the recorded load itself."""
+    return max(1.0, math.sqrt(default * max(best, default)))
 
 
 def measure(site: Site, configuration: Configuration, arrivals: Arrivals, speed: float = 1.0) -> Measured:

@@ -23,6 +23,7 @@ def page(found: Found) -> Page:
             "load": f"{request.arrivals.count} requests at {request.arrivals.rate_per_s:.0f}/s",
             "simulated": f"{found.simulated} configurations",
             "proven": f"{len(found.proofs)} by replay, up to {request.rounds} rounds each",
+            "replayed": f"at {found.load.rate_per_s:.0f}/s",
         }
     )
     for note in found.notes:

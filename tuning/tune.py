@@ -27,12 +27,13 @@ from rapide.tuning.curve import Curve
 from rapide.tuning.curves import Subject, explore, in_child, sizes_for
 from rapide.tuning.errors import TuningError
 from rapide.tuning.learnt import Learnt, write_whole
-from rapide.tuning.proof import Measured, Proof, is_better, prove
+from rapide.tuning.needed import needed
+from rapide.tuning.proof import Measured, Proof, is_better, prove, telling_speed
 from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Candidate, Objective, Setting, leading, search, window
+from rapide.tuning.search import Candidate, Objective, Setting, leading, run, search, window
 from rapide.tuning.served import Site
-from rapide.tuning.slo import Slo, percentiles, seconds
+from rapide.tuning.slo import Slo, percentiles
 from rapide.tuning.stall_meter import Stalls
 from rapide.tuning.work_folder import work_folder
 
@@ -97,10 +98,14 @@ class Found:
     curves: list[Curve] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     stalls: Stalls = field(default_factory=Stalls)
+    batchable: bool = True
     costs: Costs | None = None
     simulated: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
+    speed: float = 1.0
+    """The multiple of the recorded load at which ``candidates`` answer and ``proofs`` were made: above 1 where
+    throughput is wanted, since the recorded load tells nothing of it."""
     wider: list[Proof] = field(default_factory=list)
     """The choice with larger limits, replayed once."""
     chosen: Configuration | None = None
@@ -118,6 +123,17 @@ class Found:
         return next((one for one in self.candidates if one.configuration == configuration), None)
 
     @property
+    def load(self) -> Arrivals:
+        """What is replayed."""
+        arrivals = self.request.arrivals
+        return arrivals if self.speed == 1.0 else arrivals.scaled(self.speed)
+
+    @property
+    def tried(self) -> list[Configuration]:
+        """What was simulated to the end, best first, and what was replayed."""
+        return [one.configuration for one in [*self.candidates, *self.proofs]]
+
+    @property
     def is_improvement(self) -> bool:
         return self.chosen is not None and self.chosen != self.default
 
@@ -131,6 +147,7 @@ def tune(request: Request, on_step: OnStep) -> Found:
         found.candidates, found.simulated = search(
             setting, steps.within("search"), keep=FINALISTS, over=budget.over("search")
         )
+        setting = _at_a_telling_load(found, setting)
         _prove(request, found, site, steps, budget)
         _choose(found, setting)
         _widen(request, found, site, on_step)
@@ -164,21 +181,21 @@ def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget) -> tuple[S
     sample_rows.save(pool, model.signature, rows_file, int(request.arrivals.rows.max()))
     learnt = Learnt.load(request.learnt_path)
     _measure(request, found, learnt, steps, budget.over("measure"))
-    batchable = model.signature.batchable
+    found.batchable = model.signature.batchable
     site = Site(
         request.models,
         request.entry.model,
         request.entry.version,
         request.digest,
         request.cpus,
-        rows_file if batchable else None,
+        rows_file if found.batchable else None,
         request.protocol,
     )
     _calibrate(request, found, learnt, site, steps, budget.over("calibrate"))
-    return setting_of(found, batchable=batchable), site
+    return setting_of(found), site
 
 
-def setting_of(found: Found, *, batchable: bool) -> Setting:
+def setting_of(found: Found) -> Setting:
     """What is searched in."""
     request = found.request
     if found.costs is None:
@@ -190,7 +207,7 @@ def setting_of(found: Found, *, batchable: bool) -> Setting:
         request.slo,
         request.objective,
         len(request.cpus),
-        batchable=batchable,
+        batchable=found.batchable,
         most_requests=8000,
     )
 
@@ -206,7 +223,7 @@ def write(found: Found, now: datetime | None = None) -> TuningFile:
         model=request.entry.model,
         workers=chosen.workers,
         tuning=replace(
-            chosen.tuning, proven=proven(chosen, [*found.proofs, *found.wider], request.slo, request.arrivals)
+            chosen.tuning, proven=proven(chosen, [*found.proofs, *found.wider], request.slo, found.load)
         ),
         version=request.entry.version,
         written=(now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -226,6 +243,7 @@ def evidence(found: Found) -> dict[str, Any]:
         "profile": request.profile_name,
         "requests": request.arrivals.count,
         "rate_per_s": round(request.arrivals.rate_per_s, 3),
+        "replayed_per_s": round(found.load.rate_per_s, 3),
         "simulated": found.simulated,
         "is_improvement": found.is_improvement,
         "reasons": [{"choice": choice, "why": why} for choice, why in found.reasons],
@@ -296,6 +314,17 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
     found.costs = calibration.suffering(learnt.costs, found.stalls)
 
 
+def _at_a_telling_load(found: Found, setting: Setting) -> Setting:
+    """``setting`` with the load at which candidates are replayed, and what the simulator says of them under it."""
+    request, default = found.request, found.candidate_of(found.default)
+    if request.objective != "throughput" or not request.rounds or default is None:
+        return setting
+    found.speed = telling_speed(default.speed, max(one.speed for one in found.candidates))
+    setting = replace(setting, arrivals=found.load)
+    found.candidates = [replace(one, outcome=run(one.configuration, setting)) for one in found.candidates]
+    return setting
+
+
 def _prove(request: Request, found: Found, site: Site, steps: _Steps, budget: Budget) -> None:
     if not request.rounds or found.default is None:
         return
@@ -309,7 +338,7 @@ def _prove(request: Request, found: Found, site: Site, steps: _Steps, budget: Bu
 
     step = steps.within("prove")
     found.proofs = prove(
-        site, [found.default, *chosen], request.arrivals, request.rounds, step, budget=budget, figure=figure
+        site, [found.default, *chosen], found.load, request.rounds, step, budget=budget, figure=figure
     )
 
 
@@ -319,7 +348,7 @@ def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:
     if chosen is not None and chosen.holds(request.slo):
         last = SHARES["prove"] * 0.05
         found.wider = prove(
-            site, [wider(chosen.configuration)], request.arrivals, 1, lambda text, _: on_step(text, 1 - last)
+            site, [wider(chosen.configuration)], found.load, 1, lambda text, _: on_step(text, 1 - last)
         )
 
 
@@ -362,29 +391,16 @@ def note(found: Found) -> None:
     if chosen is not None:
         if chosen.limited:
             found.notes.append(f"The load generator limited what was measured: {chosen.limited}.")
-        if not chosen.holds(request.slo):
-            found.notes.append(_needed(found, chosen.percentile_s))
+        if found.speed != 1.0:
+            found.notes.append(
+                f"Replayed at {found.speed:.3g} times the recorded load ({found.load.rate_per_s:.0f}/s), between "
+                "what the defaults and the best candidate survive by simulation."
+            )
+        elif not chosen.holds(request.slo):
+            found.notes.append(needed(setting_of(found), found.tried, chosen.percentile_s))
     elif simulated is not None and not request.slo.holds(simulated.outcome.latency_s):
-        found.notes.append(_needed(found, simulated.percentile_s))
+        found.notes.append(needed(setting_of(found), found.tried, simulated.percentile_s))
     found.notes += [f"Not measured: {reason}" for reason in found.failed]
-
-
-def _needed(found: Found, percentile_s: Callable[[float], float]) -> str:
-    """Nothing holds the SLO: what would. ``percentile_s`` gives those of what was chosen."""
-    slo = found.request.slo
-    figures = ", ".join(f"p{limit.percent:g} {seconds(percentile_s(limit.percent))}" for limit in slo.limits)
-    least_s = found.curves[0].run_us(int(found.request.arrivals.rows.max())) * 1e-6
-    alone_s = least_s + (0.0 if found.costs is None else found.costs.network_us * 1e-6)
-    if alone_s > slo.main.limit_s:
-        return (
-            f"The SLO {slo} cannot be met here with any number of cores: one run alone takes {seconds(least_s)}. "
-            f"A faster variant (rapide optimise), a faster processor or a limit above {seconds(alone_s)} is "
-            f"needed. Best: {figures}."
-        )
-    return (
-        f"No configuration holds {slo} for this load on {len(found.request.cpus)} cores; the best gives {figures}."
-        " `rapide plan` says how many cores would hold it."
-    )
 
 
 def _figures(latency_s: Any) -> dict[str, Any]:

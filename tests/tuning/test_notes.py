@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rapide.profiles.synthetic import synthetic_arrivals
-from rapide.tuning.configuration import default_configuration
+from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve_child import entry_of
+from rapide.tuning.knobs import Knobs
 from rapide.tuning.proof import Measured, Proof
 from rapide.tuning.search import Candidate
 from rapide.tuning.simulator import Outcome
@@ -21,12 +24,20 @@ from tests.tuning.curves_of import curve_of
 DEFAULT = default_configuration(2)
 
 
-def found(tmp_path: Path, slo: str, *, run_us: float = 50.0, p99_s: float = 0.004, limited: str = "") -> Found:
+def found(
+    tmp_path: Path,
+    slo: str,
+    *,
+    run_us: float = 50.0,
+    p99_s: float = 0.004,
+    limited: str = "",
+    rate_per_s: float = 100.0,
+) -> Found:
     root = models.repository(tmp_path / "models", {"m": {1: models.linear()}})
     request = Request(
         models=str(root),
         entry=entry_of(str(root), "m", 1),
-        arrivals=synthetic_arrivals("steady", rate_per_s=100, duration_s=1),
+        arrivals=synthetic_arrivals("steady", rate_per_s=rate_per_s, duration_s=1),
         slo=Slo.parse(slo),
         objective="latency",
         cpus=(0, 1),
@@ -57,13 +68,42 @@ def test_an_impossible_objective_is_told_with_what_would_be_possible(tmp_path: P
     assert "a limit above 100 µs" in told
 
 
-def test_one_that_more_cores_would_hold_says_how_to_find_out_how_many(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<1ms")
+def test_one_that_more_cores_would_hold_says_how_many(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<3ms")
     note(one)
     (told,) = one.notes
     assert "No configuration holds" in told
     assert "p99 4 ms" in told
+    assert re.search(r"it would take \d+ cores \(\d+ servers like this one, 1 of them spare: 2 workers", told)
     assert "rapide plan" in told
+
+
+def test_a_variant_that_needs_fewer_cores_is_told_first(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<3ms", rate_per_s=20_000)
+    fast = curve_of(lambda rows: 5.0 * rows, Knobs("int8"))
+    one.curves.append(fast)
+    small = Configuration(2, fast.knobs.tuning)
+    one.candidates = [Candidate(small, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100))]
+    note(one)
+    first, second = one.notes[0].split(", or ")
+    assert "with the variant int8" in first
+    assert "variant" not in second
+
+    def cores(words: str) -> int:
+        counted = re.search(r"(\d+) cores \(", words)
+        assert counted
+        return int(counted[1])
+
+    assert cores(first) < cores(second)
+
+
+def test_one_that_holds_at_no_load_is_told_to_ask_for_less(tmp_path: Path) -> None:
+    """A run alone would do, but batches and the machine's stalls would not."""
+    one = found(tmp_path, "p99<110us")
+    assert one.costs
+    one.costs = replace(one.costs, read_us=100.0)
+    note(one)
+    assert "more cores would not help" in one.notes[0]
 
 
 def test_what_was_only_simulated_is_told_as_well(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rapide.server.tuning_file import ModelTuning
 from rapide.tuning import proof
 from rapide.tuning.budget import Budget
 from rapide.tuning.configuration import Configuration
-from rapide.tuning.proof import Measured, Proof, is_better, prove
+from rapide.tuning.proof import Measured, Proof, is_better, prove, telling_speed
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo
 
@@ -108,3 +108,14 @@ def test_who_breaks_a_limit_is_not_better_than_who_holds_all(
 def test_who_answers_nobody_is_not_better_than_another_such() -> None:
     nobody = Measured(np.full(100, np.inf), 0.1, 1, "")
     assert not is_better(Proof(GOOD, (nobody,) * 2), Proof(DEFAULT, (nobody,) * 2), SLO, "latency")
+
+
+@pytest.mark.parametrize(
+    ("default", "best", "speed"),
+    [(2.0, 8.0, 4.0), (3.0, 3.0, 3.0), (3.0, 2.0, 3.0), (0.25, 0.5, 1.0), (0.5, 8.0, 2.0)],
+    ids=["between them", "none better", "the best is worse", "neither bears the load", "only the best bears it"],
+)
+def test_throughput_is_proven_where_a_replay_tells_servers_apart(
+    default: float, best: float, speed: float
+) -> None:
+    assert telling_speed(default, best) == speed
