@@ -25,15 +25,16 @@ from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.tuning_file import ModelTuning, TuningFile
 from rapide.tuning.configuration import Configuration
-from rapide.tuning.proof import measure
+from rapide.tuning.proof import answered_s, measure
 from rapide.tuning.served import Site
-from rapide.tuning.slo import percentile
+from rapide.tuning.slo import Slo, percentile
 from tests import models
 from tests.serving import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 WITHIN_S = 60.0
+SLO = "p99<50ms"
 
 
 def rapide(*arguments: str) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def tuned(root: Path, profile: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def _for(profile: Path, folder: Path) -> tuple[str, ...]:
-    return "--profile", str(profile), "--slo", "p99<50ms", "--tuning", str(folder)
+    return "--profile", str(profile), "--slo", SLO, "--tuning", str(folder)
 
 
 def test_a_tuning_keeps_to_its_time_and_proves_all_the_same(tuned: Tuned) -> None:
@@ -117,6 +118,27 @@ def test_a_server_finds_its_tuning_and_says_so(root: Path, tuned: Tuned, tmp_pat
         assert tuned.file.tuning.words in line
 
 
+def test_a_restarted_server_is_no_slower_tuned_than_untuned(root: Path, tuned: Tuned, tmp_path: Path) -> None:
+    """Asked anew, in turn with one that knows no tuning and has a worker for each core, as by default. Loosely:
+    other tests run beside it."""
+    percent = Slo.parse(SLO).main.percent
+    workers = {"off": len(usable_cpus(0)), str(tuned.folder): tuned.file.workers}
+    found_s: dict[str, list[float]] = {tuning: [] for tuning in workers}
+    for number in range(4):
+        for tuning in list(workers)[:: -1 if number % 2 else 1]:
+            flags = ("--tuning", tuning, "--workers", str(workers[tuning]))
+            with serving(root, tmp_path / f"{number}.log", *flags) as served:
+                for seconds in (0.3, 2.0):  # the first to warm it up
+                    traffic = synthetic_arrivals("burst", rate_per_s=150, duration_s=seconds, rows=1)
+                    result = replay(ReplayPlan(f"grpc://{served.grpc}", [ModelArrivals("m", "", traffic)]))
+                found_s[tuning].append(percentile(answered_s(result), percent))
+    untuned_s, tuned_s = map(min, found_s.values())
+    if tuned.document["evidence"]["is_improvement"]:
+        assert tuned_s < 1.25 * untuned_s
+    else:  # "already best": it serves as before
+        assert 0.5 < tuned_s / untuned_s < 2
+
+
 def test_what_was_measured_once_is_not_measured_again(root: Path, profile: Path, tuned: Tuned) -> None:
     again = rapide("tune", str(root), "m", *_for(profile, tuned.folder), "--quick", "--rounds", "0")
     assert again["evidence"]["simulated"] > 50
@@ -137,7 +159,7 @@ def _announced(root: Path, log: Path, folder: Path) -> dict[str, Any]:
 
 def test_an_interrupted_tuning_goes_on_from_there(root: Path, profile: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rapide", "tune", str(root), "m", "--profile", str(profile)]
-    command += ["--slo", "p99<50ms", "--quick", "--tuning", str(tmp_path)]
+    command += ["--slo", SLO, "--quick", "--tuning", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(600):
