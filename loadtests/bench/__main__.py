@@ -17,6 +17,7 @@ from rapide.loadtests.bench.plan import FULL, PARTS, QUICK, Plan
 from rapide.loadtests.bench.processes import NotReady
 from rapide.loadtests.bench.run import run
 from rapide.loadtests.bench.workloads import WORKLOADS
+from rapide.loadtests.replay.generator import Refused
 
 PAGE = Path("docs/benchmarks.md")
 CHANGES = {
@@ -46,7 +47,7 @@ def main() -> int:
 
     try:
         results = run(_plan(arguments), _progress(), keep)
-    except (GeneratorFailed, NotReady, ValueError, OSError) as error:
+    except (GeneratorFailed, NotReady, Refused, ValueError, OSError) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
     print(report.render(results))
@@ -81,7 +82,7 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench",
         description="Hand-written servers and rapide, side by side on one core: requests per second and latency "
         "in closed loops and at a fixed arrival rate, a larger model, two workers, a crowd of connections, time "
-        "to ready, memory; and beside each goal what was measured. A full run takes about twenty minutes.",
+        "to ready, memory; and beside each goal what was measured. A full run takes some 22 minutes.",
         epilog="examples: scripts/bench --quick · scripts/bench --parts closed --models gradient-boosting "
         "--rounds 2 · scripts/bench --json docs/benchmarks.json && scripts/bench --render docs/benchmarks.json",
     )
@@ -107,7 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of all contestants in turn")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long each measurement takes")
     parser.add_argument(
-        "--limit", type=float, metavar="S", help="begin no round that would end after this (default: 1200)"
+        "--limit", type=float, metavar="S", help="begin no round that would end after this (default: 1500)"
     )
     parser.add_argument(
         "--real-time",

@@ -32,6 +32,9 @@ class Load:
     duration_s: float
     connections: int = MOST_CONNECTIONS
     """Over gRPC, at most."""
+    requests: int = 0
+    """So many, however long they take, where the tool can count (h2load): of a few long requests, those under way
+    when the time is over would be missing. 0 for as many as the time has room for."""
     yields: bool = False
     """The generator shares its core with a server, and lets it go first."""
 
@@ -102,7 +105,8 @@ def _h2load(target: Target, load: Load, answer_bytes: int) -> Rate:
                 target.url,
             ),
         ]
-        return read_h2load(_run([*command, f"--duration={round(load.duration_s * 1000)}ms"]), answer_bytes)
+        until = f"--requests={load.requests}" if load.requests else f"--duration={round(load.duration_s * 1000)}ms"
+        return read_h2load(_run([*command, until]), answer_bytes)
 
 
 def read_h2load(printed: str, answer_bytes: int) -> Rate:

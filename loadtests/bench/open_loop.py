@@ -1,12 +1,15 @@
 """Latency at a fixed arrival rate: Poisson arrivals, each request timed from when it was due.
 
 It sends with the generator of the replay, which spins between two requests here: it has a core of its own.
+Contestants take short turns, and the turns of each are summed up together: what the machine does meanwhile hits
+all alike.
 """
 
 from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +31,22 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """The requests of one turn that count, in the order in which they were due. Seconds."""
+
+    latency_s: Floats
+    """From when a request was due to its answer; of those that were answered."""
+    lateness_s: Floats
+    """How late the generator itself sent, of all."""
+
+    @property
+    def failures(self) -> int:
+        return len(self.lateness_s) - len(self.latency_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one loop found. Times are microseconds; percentiles are exact, over all answered requests."""
+    """What one contestant's turns found together. Microseconds; percentiles are exact, over answered requests."""
 
     requests: int
     failures: int
@@ -39,13 +56,13 @@ class Measurement:
     p99_us: float
     p999_us: float
     max_us: float
-    p99_by_second_us: float
-    """The median of what each second's own p99 was. A stall of the whole machine spoils one second."""
+    p99_by_turn_us: float
+    """The median of what each turn's own p99 was. A stall of the whole machine spoils one turn."""
     late_p99_us: float
     """How late the generator itself sent; where this nears ``p99_us``, it measured itself."""
 
 
-def measure(target: Target, rate_per_s: float, warm_up_s: float, duration_s: float, seed: int) -> Measurement:
+def turn(target: Target, rate_per_s: float, warm_up_s: float, duration_s: float, seed: int) -> Turn:
     """The same arrivals for the same ``seed``; those of the first ``warm_up_s`` do not count.
 
     Raises OSError or Refused where the server does not answer at all.
@@ -72,7 +89,7 @@ def measure(target: Target, rate_per_s: float, warm_up_s: float, duration_s: flo
         gc.enable()
         generator.close()
     counted = due_s >= warm_up_s
-    return summary(due_s[counted], latency_s[counted], lateness_s[counted], codes[counted] == ANSWERED)
+    return Turn(latency_s[counted & (codes == ANSWERED)], lateness_s[counted])
 
 
 def arrivals(rate_per_s: float, duration_s: float, seed: int) -> Floats:
@@ -81,33 +98,26 @@ def arrivals(rate_per_s: float, duration_s: float, seed: int) -> Floats:
     return np.cumsum(gaps_s)
 
 
-def summary(
-    due_s: Floats, latency_s: Floats, lateness_s: Floats, is_answered: np.ndarray[Any, np.dtype[np.bool_]]
-) -> Measurement:
-    """The figures of requests due at ``due_s``, of which some were not answered."""
-    times_us = latency_s[is_answered] * 1e6
-    if not len(times_us):
+def summary(turns: Sequence[Turn]) -> Measurement:
+    """The figures of all requests of ``turns`` together."""
+    times_us = np.concatenate([each.latency_s for each in turns]) * 1e6
+    requests = len(times_us)
+    if not requests:
         times_us = np.array([np.nan])
     p50, p90, p99, p999 = (float(value) for value in np.percentile(times_us, [50, 90, 99, 99.9]))
+    by_turn = [np.percentile(each.latency_s, 99) * 1e6 for each in turns if len(each.latency_s)]
     return Measurement(
-        requests=int(is_answered.sum()),
-        failures=int((~is_answered).sum()),
+        requests=requests,
+        failures=sum(each.failures for each in turns),
         mean_us=float(times_us.mean()),
         p50_us=p50,
         p90_us=p90,
         p99_us=p99,
         p999_us=p999,
         max_us=float(times_us.max()),
-        p99_by_second_us=_p99_by_second(due_s[is_answered], times_us),
-        late_p99_us=float(np.percentile(lateness_s, 99) * 1e6),
+        p99_by_turn_us=float(np.median(by_turn)) if by_turn else float("nan"),
+        late_p99_us=float(np.percentile(np.concatenate([each.lateness_s for each in turns]), 99) * 1e6),
     )
-
-
-def _p99_by_second(due_s: Floats, times_us: Floats) -> float:
-    if not len(due_s):
-        return float("nan")
-    seconds = (due_s - due_s[0]).astype(int)
-    return float(np.median([np.percentile(times_us[seconds == second], 99) for second in np.unique(seconds)]))
 
 
 def _call(target: Target) -> Any:

@@ -62,7 +62,7 @@ FULL = Plan(
     idle=1000,
     active=200,
     crowd_s=5.0,
-    limit_s=1200.0,
+    limit_s=1500.0,
 )
 QUICK = Plan(
     quick=True,

@@ -101,8 +101,9 @@ class ServerProcess:
         self._process.wait()
 
     def stop(self) -> None:
-        """Asks the process to end, and kills it if it does not."""
+        """Asks the process to end, also one that is paused, and kills it if it does not."""
         self._process.terminate()
+        self._resume()
         try:
             self._process.wait(STOPPED_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -112,6 +113,28 @@ class ServerProcess:
     def cpu_s(self) -> float:
         """Seconds of processor time that the process and its descendants took so far, ended ones included."""
         return cpu_s(self._process.pid)
+
+    def pause(self) -> None:
+        """Stops the process and its descendants where they are (SIGSTOP)."""
+        os.kill(self._process.pid, signal.SIGSTOP)  # first, so that it starts no more
+        for pid in _descendants(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):  # a child may end before its turn
+                os.kill(pid, signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Lets a paused server go on for a while."""
+        self._resume()
+        try:
+            yield
+        finally:
+            self.pause()
+
+    def _resume(self) -> None:
+        # Children first, so that no parent finds one that does not answer.
+        for pid in reversed((self._process.pid, *_descendants(self._process.pid))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import Any
 from rapide.loadtests.bench.contestants import CONTESTANTS, Contestant
 from rapide.loadtests.bench.goals import goals, spread
 from rapide.loadtests.bench.meter import FOREIGN_CORES, STEAL, disturbed
-from rapide.loadtests.bench.parts import BATCHES_IN_FLIGHT, WORKERS_IN_FLIGHT
+from rapide.loadtests.bench.parts import BATCHES_IN_FLIGHT, TURN_S, WORKERS_IN_FLIGHT
 from rapide.loadtests.bench.workloads import LARGER, WORKLOADS
 
 Entry = Mapping[str, Any]
@@ -28,9 +28,9 @@ One run, {pinned}. Every server answers from one process, with one thread in `se
 telemetry is on, as it always is. The hand-written servers: grpc.aio on uvloop with generated protobuf classes;
 uvicorn on uvloop and httptools, Starlette, orjson. Both run each request alone.
 
-{rounds} round(s); in each, all contestants in turn, {duration_s:g} s each after a warm-up. A figure is the
-median over the rounds. A ratio is taken within a round, against the hand-written server of the same protocol;
-its median is shown, and between which values it lay.
+{rounds} round(s); in each, all contestants in turn, {duration_s:g} s each after a warm-up; whoever is not
+measured is paused (SIGSTOP). A figure is the median over the rounds. A ratio is taken within a round, against the
+hand-written server of the same protocol; its median is shown, and between which values it lay.
 
 Closed loops: {grpc} for gRPC, on at most {most_connections} connections (64 in flight are {most_connections} ×
 8 streams; where it says "one connection", 1 × 64), and {http} for HTTP, on as many connections as there are
@@ -39,12 +39,13 @@ answers. The generators are written in C; "generator" is the share of its core t
 not hold the server up. Processor time of a request is that of the server's processes over the requests
 answered.
 
-Fixed arrival rate: our own generator (that of `rapide replay`), the same Poisson arrivals for everybody in a
-round, each request timed from when it was due. Where its own lateness nears a p99, it measured itself. Where it
-says --busy-poll-us the server stays awake for so long after an answer (docs/guides/serve.md) and has its defaults
-otherwise; some seven of eight requests find it awake. {real_time}
+Fixed arrival rate: our own generator (that of `rapide replay`), the same Poisson arrivals for everybody, in
+turns of {turn_s:g} s, each request timed from when it was due. Where its own lateness nears a p99, it measured
+itself. Where it says --busy-poll-us the server stays awake for so long after an answer (docs/guides/serve.md) and
+has its defaults otherwise; some seven of eight requests find it awake. {real_time}
 
-Larger model: the loop of `session.run` and the server take turns on the same core. "Whole batches": each
+Larger model: the loop of `session.run` and the server take turns on the same core, the loop before, between and
+after the server's. "Whole batches": each
 request carries as many rows as the loop's best batch, {batches} in flight; "one row": as many requests of one
 row as make {batches} batches, which the server has to gather.
 
@@ -212,13 +213,13 @@ def _open(entries: Sequence[Entry]) -> list[str]:
             figures.append("")
         return [contestant.title, f"{mine[0]['rate_per_s']:,.0f}", *figures, str(failures)]
 
-    columns = ("p50_us", "p99_us", "p99_by_second_us", "p999_us", "max_us", "late_p99_us")
+    columns = ("p50_us", "p99_us", "p99_by_turn_us", "p999_us", "max_us", "late_p99_us")
     head = [
         "",
         "per second",
         "p50",
         "p99",
-        "p99, median second",
+        "p99, median turn",
         "p99.9",
         "max",
         "generator late, p99",
@@ -229,7 +230,8 @@ def _open(entries: Sequence[Entry]) -> list[str]:
         "### Latency at a fixed arrival rate, µs",
         "",
         "Poisson arrivals at half of what the protocol's hand-written server does, timed from when each was due.",
-        "The median second is the median of each second's own p99: a stall of the machine spoils one second.",
+        "Contestants take turns of a second, and the percentiles are of all turns of a round together. The median",
+        "turn is the median of each turn's own p99: a stall of the machine spoils one turn.",
         "",
         *table(head, (row(contestant) for contestant in _present(entries))),
     ]
@@ -359,6 +361,7 @@ def _method(results: Mapping[str, Any]) -> list[str]:
         most_connections=method["most_connections"],
         batches=BATCHES_IN_FLIGHT,
         workers=WORKERS_IN_FLIGHT,
+        turn_s=TURN_S,
         real_time=_REAL_TIME[method.get("real_time", False)],
         foreign=FOREIGN_CORES,
         steal=STEAL,

@@ -1,8 +1,8 @@
 """One run: everybody started on one core, checked, then measured in turn, round after round.
 
 Rounds alternate between the contestants, so that a machine that slows down slows all of them, and ratios are taken
-within a round. The whole of a round is measured before the next one begins: a run that its limit ends early has
-fewer rounds of everything, and says so.
+within a round. Who is not measured is paused. The whole of a round is measured before the next one begins: a run
+that its limit ends early has fewer rounds of everything, and says so.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from rapide.loadtests.bench.contestants import SERVERS, Ports
 from rapide.loadtests.bench.parts import Entry, Say
 from rapide.loadtests.bench.plan import Plan, left
 from rapide.loadtests.bench.processes import ServerProcess, pinned
-from rapide.loadtests.bench.stage import Stage, started
+from rapide.loadtests.bench.stage import SETTLES_WITHIN_S, Stage, started
 
-SCHEMA = 2
+SCHEMA = 3
 BARE_ROWS = (1, 8, 32, 64)
-SETTLES_WITHIN_S = 2.0
-"""By then the reserve process, which starts when the worker is ready, has its libraries loaded."""
 WITH_LARGER = {"larger", "workers"}
 """The parts that need the larger model and the servers that serve it."""
 ROUND_PARTS = ("closed", "open", "larger", "workers")
@@ -34,7 +32,7 @@ def run(plan: Plan, say: Say, keep: Callable[[dict[str, Any]], None]) -> dict[st
     """Measures by ``plan``; ``say`` is told what is going on, ``keep`` gets the results as far as they are, after
     each round.
 
-    Raises NotReady, GeneratorFailed or ValueError.
+    Raises NotReady, GeneratorFailed, Refused, OSError or ValueError.
     """
     begun_s = time.monotonic()
     say("looking at the machine")

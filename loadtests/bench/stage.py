@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from rapide.loadtests.bench.meter import Meter
 from rapide.loadtests.bench.processes import GENERATOR_CORE, SERVER_CORE, ServerProcess, pinned
 from rapide.loadtests.payloads import Payload
 
+SETTLES_WITHIN_S = 2.0
+"""By then the reserve process, which starts when the worker is ready, has its libraries loaded."""
 ONE_WORKER = Server(
     "rapide, one worker",
     lambda folder, ports: contestants.rapide_command(folder, ports, "--no-reserve"),
@@ -50,13 +53,16 @@ class Checked:
 
         Raises GeneratorFailed if it fails twice: a long run should not end for one lost connection.
         """
-        try:
-            return self._closed_loop(load, warm_up_s)
-        except GeneratorFailed:
-            return self._closed_loop(load, warm_up_s)
+        with self.server.awake():
+            try:
+                return self._closed_loop(load, warm_up_s)
+            except GeneratorFailed:
+                return self._closed_loop(load, warm_up_s)
 
     def _closed_loop(self, load: Load, warm_up_s: float) -> dict[str, float]:
-        generators.measure(self.target, dataclasses.replace(load, duration_s=warm_up_s), self.answer_bytes)
+        generators.measure(
+            self.target, dataclasses.replace(load, duration_s=warm_up_s, requests=0), self.answer_bytes
+        )
         with Meter(self.server) as meter:
             rate = generators.measure(self.target, load, self.answer_bytes)
         return {
@@ -82,7 +88,8 @@ class Stage:
         running = self.running[(server or contestant.server).name]
         target = contestants.target(contestant, payload, running.ports)
         expected = workloads.answer(folder / f"{payload.model}.onnx", payload)
-        size_bytes = contestants.check(target, expected)
+        with running.process.awake():
+            size_bytes = contestants.check(target, expected)
         return Checked(contestant, payload.model, running.process, target, size_bytes)
 
     def everybody(self, models: Sequence[str]) -> list[Checked]:
@@ -93,7 +100,10 @@ class Stage:
 
 @contextlib.contextmanager
 def started(stage: Stage, *, with_larger: bool) -> Iterator[Stage]:
-    """Starts the servers of ``stage`` and stops them. They stay up: an idle one costs the others nothing.
+    """Starts the servers of ``stage``, and stops them at the end.
+
+    In between they are paused but for the one that is measured: idle servers look after their repositories and
+    workers, which takes the core for a moment, and a p99 is made of moments.
 
     Raises NotReady.
     """
@@ -109,4 +119,7 @@ def started(stage: Stage, *, with_larger: bool) -> Iterator[Stage]:
             stack.enter_context(process)
             process.wait_until(lambda server=server, ports=ports: server.is_ready(ports))  # type: ignore[misc]
             stage.running[server.name] = Running(process, ports)
+        time.sleep(SETTLES_WITHIN_S)
+        for each in stage.running.values():
+            each.process.pause()
         yield stage

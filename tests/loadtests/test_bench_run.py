@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,31 @@ def test_a_server_runs_undisturbed_for_a_while(tmp_path: Path) -> None:
         except PermissionError:
             pytest.skip("needs the right to real-time scheduling")
         assert {os.sched_getscheduler(int(task.name)) for task in tasks.iterdir()} == {os.SCHED_OTHER}
+
+
+def test_a_paused_server_takes_no_processor_time_until_it_is_awake(tmp_path: Path) -> None:
+    """With all its descendants."""
+    forks = "import os, sys; os.fork(); open(sys.argv[1], 'w')\nwhile True: pass"
+    with ServerProcess([sys.executable, "-c", forks, str(tmp_path / "ready")], tmp_path / "log") as server:
+        server.wait_until((tmp_path / "ready").exists)
+        server.pause()
+        time.sleep(0.05)
+        before_s = server.cpu_s()
+        time.sleep(0.2)
+        paused_s = server.cpu_s()
+        with server.awake():
+            time.sleep(0.3)
+        awake_s = server.cpu_s()
+        server.kill()
+    assert paused_s == before_s
+    assert awake_s > paused_s + 0.05
+
+
+def test_a_paused_server_can_be_stopped(tmp_path: Path) -> None:
+    with ServerProcess(["sleep", "60"], tmp_path / "log") as server:
+        server.pause()
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize(

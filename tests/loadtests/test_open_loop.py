@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rapide.loadtests.bench.contestants import HOST, Target
-from rapide.loadtests.bench.open_loop import arrivals, measure, summary
+from rapide.loadtests.bench.open_loop import Turn, arrivals, summary, turn
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 STALL_AFTER, STALL_S = 60, 0.4
@@ -30,7 +30,8 @@ def test_arrivals_are_a_poisson_process_and_the_same_for_everybody() -> None:
 
 def test_a_summary_is_exact() -> None:
     latency_s = np.arange(1, 101) / 1e6
-    found = summary(np.linspace(0, 0.5, 100), latency_s, np.full(100, 2e-6), np.ones(100, bool))
+    halves = [Turn(latency_s[start::2], np.full(50, 2e-6)) for start in (0, 1)]
+    found = summary(halves)
     assert (found.requests, found.failures) == (100, 0)
     assert found.mean_us == pytest.approx(50.5)
     assert found.p50_us == pytest.approx(50.5)
@@ -39,22 +40,20 @@ def test_a_summary_is_exact() -> None:
     assert found.late_p99_us == pytest.approx(2)
 
 
-def test_the_median_second_is_not_spoilt_by_one() -> None:
-    """Three seconds of a hundred requests each; in the second one the whole machine stood still."""
-    due_s = np.arange(300) / 100
-    latency_s = np.where((due_s >= 1) & (due_s < 2), 0.5, 0.001)
-    is_answered = np.ones(300, bool)
-    is_answered[250] = False
-    found = summary(due_s, latency_s, np.zeros(300), is_answered)
-    assert found.p99_by_second_us == pytest.approx(1000)
+def test_the_median_turn_is_not_spoilt_by_one() -> None:
+    """Three turns of a hundred requests each; in the second one the whole machine stood still."""
+    turns = [Turn(np.full(100, latency_s), np.zeros(100)) for latency_s in (0.001, 0.5, 0.001)]
+    turns[2] = Turn(turns[2].latency_s[1:], turns[2].lateness_s)
+    found = summary(turns)
+    assert found.p99_by_turn_us == pytest.approx(1000)
     assert found.p99_us == pytest.approx(500_000)
     assert (found.requests, found.failures) == (299, 1)
 
 
 def test_nothing_answered_is_no_latency() -> None:
-    found = summary(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3, bool))
+    found = summary([Turn(np.zeros(0), np.zeros(3))])
     assert (found.requests, found.failures) == (0, 3)
-    assert np.isnan([found.mean_us, found.p99_us, found.p99_by_second_us]).all()
+    assert np.isnan([found.mean_us, found.p99_us, found.p99_by_turn_us]).all()
 
 
 @pytest.fixture
@@ -91,7 +90,8 @@ def port() -> Iterator[int]:
 
 def test_a_stall_is_felt_by_all_who_came_meanwhile(port: int) -> None:
     """At 100 a second, some 40 of 100 come while the server stands still. A closed loop would count one."""
-    found = measure(Target("http", port, "/", {}, b"body"), rate_per_s=100, warm_up_s=0.1, duration_s=1.0, seed=1)
+    target = Target("http", port, "/", {}, b"body")
+    found = summary([turn(target, rate_per_s=100, warm_up_s=0.1, duration_s=1.0, seed=1)])
     assert found.failures == 0
     assert 80 < found.requests < 120
     assert found.max_us > STALL_S * 0.9e6
