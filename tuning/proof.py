@@ -26,6 +26,8 @@ BETTER: Final = 0.95
 """A candidate whose figure is above this share of the default's is no better."""
 BETTER_ONCE: Final = 0.8
 """The same where time allowed one round: the same server, replayed twice, often differs by a tenth."""
+MUCH: Final = 1.1
+"""The steps in which the simulator looks for the highest load are about as wide."""
 WARM_REQUESTS: Final = 64
 UNBOUNDED: Final = Budget()
 
@@ -105,8 +107,9 @@ def prove(
 
 def telling_speed(default: float, best: float) -> float:
     """At which multiple of the recorded load a replay tells two servers apart that, by simulation, survive
-    ``default`` and ``best`` of it: between the two, and never below the recorded load itself."""
-    return max(1.0, math.sqrt(default * max(best, default)))
+    ``default`` and ``best`` of it: between the two. At the recorded load where they are much the same: on the very
+    edge of what both survive, chance would decide."""
+    return max(1.0, math.sqrt(default * best)) if best > MUCH * default else 1.0
 
 
 def measure(site: Site, configuration: Configuration, arrivals: Arrivals, speed: float = 1.0) -> Measured:

@@ -124,9 +124,20 @@ class Found:
 
     @property
     def load(self) -> Arrivals:
-        """What is replayed."""
+        """What is replayed: for as long as it was recorded, over and over where that is faster."""
         arrivals = self.request.arrivals
-        return arrivals if self.speed == 1.0 else arrivals.scaled(self.speed)
+        if self.speed == 1.0:
+            return arrivals
+        times = math.ceil(self.speed)
+        span_s = arrivals.duration_s + 1.0 / arrivals.rate_per_s
+        starts_s = np.repeat(np.arange(times) * span_s, arrivals.count)
+        over = Arrivals(np.tile(arrivals.instants_s, times) + starts_s, np.tile(arrivals.rows, times))
+        return over.scaled(self.speed)
+
+    @property
+    def as_recorded(self) -> list[Proof]:
+        """What was replayed at the recorded load itself."""
+        return [*(self.proofs if self.speed == 1.0 else ()), *self.wider]
 
     @property
     def tried(self) -> list[Configuration]:
@@ -222,9 +233,7 @@ def write(found: Found, now: datetime | None = None) -> TuningFile:
         digest=request.digest,
         model=request.entry.model,
         workers=chosen.workers,
-        tuning=replace(
-            chosen.tuning, proven=proven(chosen, [*found.proofs, *found.wider], request.slo, found.load)
-        ),
+        tuning=replace(chosen.tuning, proven=proven(chosen, found.as_recorded, request.slo, request.arrivals)),
         version=request.entry.version,
         written=(now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z"),
         onnxruntime=version("onnxruntime"),
@@ -343,13 +352,17 @@ def _prove(request: Request, found: Found, site: Site, steps: _Steps, budget: Bu
 
 
 def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:
-    """One replay more, of the choice with larger limits: may a server that adapts use them?"""
+    """One replay more at the recorded load, of the choice with larger limits: may a server that adapts use them?
+    And of the choice itself, where all others were made at another load."""
     chosen = found.proof_of(found.chosen)
-    if chosen is not None and chosen.holds(request.slo):
+    if chosen is None:
+        return
+    configurations = [wider(chosen.configuration)] if found.speed != 1.0 or chosen.holds(request.slo) else []
+    if found.speed != 1.0:
+        configurations.insert(0, chosen.configuration)
+    if configurations:
         last = SHARES["prove"] * 0.05
-        found.wider = prove(
-            site, [wider(chosen.configuration)], found.load, 1, lambda text, _: on_step(text, 1 - last)
-        )
+        found.wider = prove(site, configurations, request.arrivals, 1, lambda text, _: on_step(text, 1 - last))
 
 
 def _choose(found: Found, setting: Setting) -> None:
@@ -396,11 +409,23 @@ def note(found: Found) -> None:
                 f"Replayed at {found.speed:.3g} times the recorded load ({found.load.rate_per_s:.0f}/s), between "
                 "what the defaults and the best candidate survive by simulation."
             )
-        elif not chosen.holds(request.slo):
-            found.notes.append(needed(setting_of(found), found.tried, chosen.percentile_s))
+        recorded = next((one for one in found.as_recorded if one.configuration == found.chosen), None)
+        if recorded is not None and not recorded.holds(request.slo):
+            found.notes.append(_missed(found, recorded))
     elif simulated is not None and not request.slo.holds(simulated.outcome.latency_s):
         found.notes.append(needed(setting_of(found), found.tried, simulated.percentile_s))
     found.notes += [f"Not measured: {reason}" for reason in found.failed]
+
+
+def _missed(found: Found, chosen: Proof) -> str:
+    """What was chosen missed the SLO under the recorded load: what held it, or would."""
+    held = [one.configuration.words for one in found.as_recorded if one.holds(found.request.slo)]
+    if not held:
+        return needed(setting_of(found), found.tried, chosen.percentile_s)
+    return (
+        f"The choice missed {found.request.slo} in its median round. What held it was not better in every round: "
+        f"{'; '.join(held)}. Tune again when the machine is quieter, or with more time (--within)."
+    )
 
 
 def _figures(latency_s: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.tuning.configuration import Configuration, default_configuration
@@ -74,7 +75,7 @@ def test_one_that_more_cores_would_hold_says_how_many(tmp_path: Path) -> None:
     (told,) = one.notes
     assert "No configuration holds" in told
     assert "p99 4 ms" in told
-    assert re.search(r"it would take \d+ cores \(\d+ servers like this one, 1 of them spare: 2 workers", told)
+    assert "it takes one server like this one and 1 spare (4 cores in all): 2 workers" in told
     assert "rapide plan" in told
 
 
@@ -90,11 +91,37 @@ def test_a_variant_that_needs_fewer_cores_is_told_first(tmp_path: Path) -> None:
     assert "variant" not in second
 
     def cores(words: str) -> int:
-        counted = re.search(r"(\d+) cores \(", words)
+        counted = re.search(r"\((\d+) cores in all", words)
         assert counted
         return int(counted[1])
 
     assert cores(first) < cores(second)
+
+
+def test_a_choice_that_missed_where_another_held_says_which(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<3ms")
+    other = Configuration(1, DEFAULT.tuning)
+    one.proofs.append(Proof(other, (Measured(np.full(100, 0.002), 0.1, 1, ""),)))
+    note(one)
+    (told,) = one.notes
+    assert "The choice missed p99<3ms" in told
+    assert other.words in told
+
+
+def test_what_no_curve_is_known_of_is_left_out(tmp_path: Path) -> None:
+    """The defaults are replayed, though none of their runs could be measured."""
+    one = found(tmp_path, "p99<3ms")
+    one.curves = [curve_of(lambda rows: 5.0 * rows, Knobs("int8"))]
+    note(one)
+    assert "`rapide plan` says how many cores" in one.notes[0]
+
+
+def test_a_faster_load_lasts_as_long_as_the_recorded_one(tmp_path: Path) -> None:
+    one = found(tmp_path, "p99<3ms")
+    recorded = one.load
+    one.speed = 2.5
+    assert one.load.rate_per_s == pytest.approx(2.5 * recorded.rate_per_s, rel=0.02)
+    assert recorded.duration_s <= one.load.duration_s < 1.5 * recorded.duration_s
 
 
 def test_one_that_holds_at_no_load_is_told_to_ask_for_less(tmp_path: Path) -> None:
