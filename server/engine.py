@@ -110,9 +110,10 @@ class Engine:
     def hurry(self) -> None:
         """Runs what has just come at once, where requests come alone. Doors call it when they have read, never
         inside ``submit``; who does not waits for the loop's next turn."""
-        if self._is_woken and self._gathering.is_alone:
-            self._hurried += len(self._queue)
+        if self._is_woken and not self._hurried and self._gathering.is_alone:
+            waiting = len(self._queue)
             self._drain()
+            self._hurried = waiting - len(self._queue)
 
     def _tick(self) -> None:
         """Forms a batch of what has come; where more is likely to lie in the sockets, reads these first."""
@@ -120,7 +121,7 @@ class Engine:
         if self._hurried:
             self._gathering.ends(self._hurried + len(queue))  # whether they came alone shows only now
             self._hurried = 0
-            if not queue:
+            if not queue and not self._is_closing:
                 self._is_woken = False
                 return
         if queue.queued_rows < self._policy.max_batch_rows and self._gathering.goes_on(len(queue)):

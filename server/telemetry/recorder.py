@@ -322,6 +322,13 @@ class Recorder:
         for ring in (ARRIVALS, FINISHED, BATCHES, QUEUED):
             self._fold_ring(ring)
 
+    def settle(self) -> None:
+        """Folds what was put off. Nothing is put off any more: the memory may be given away."""
+        self._defer = None
+        if self._due:
+            self._due.clear()
+            self.fold()
+
     def _fold_soon(self, ring: int, number: int) -> bool:
         """Folds, or sees to it that it is done; whether it is the first to ask since the last fold."""
         is_first = ring not in self._due
@@ -335,6 +342,8 @@ class Recorder:
 
     def _fold_due(self) -> None:
         """One ring at a time, so that sockets are looked at in between."""
+        if not self._due:
+            return
         ring = self._due.pop(0)
         if self._due and self._defer is not None:
             self._defer(self._fold_due)

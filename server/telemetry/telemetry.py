@@ -132,6 +132,8 @@ class Telemetry:
         if self._spans is not None:
             self._spans.close()
         self._logs.close()
+        for recorder in list(self._recorders.values()):
+            recorder.settle()
         for file in (self._slot, self._overflow):
             if file is not None:
                 file.close()

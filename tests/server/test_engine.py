@@ -165,7 +165,7 @@ def test_company_is_found_out_and_gathered_from_the_next_turn_on() -> None:
             bench.submit(f"{name}{turn}", rows_of(turn))
             bench.engine.hurry()
         bench.loop.settle()
-    assert bench.model.batches == [[0], [0], [0], [1, 1, 1]]
+    assert bench.model.batches == [[0], [0, 0], [1, 1, 1]]
 
 
 def test_hurrying_waits_for_a_batch_that_is_to_wait() -> None:

@@ -230,6 +230,10 @@ class HotWay:
         self.taken += 1
         return True
 
+    def forget(self) -> None:
+        """After a read that brought much: it has company."""
+        self._asked = None
+
     def hurry(self) -> None:
         """After a read: what it brought runs at once, if it came alone."""
         engine, self._asked = self._asked, None

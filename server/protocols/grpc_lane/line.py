@@ -151,6 +151,7 @@ class LaneConnection(asyncio.Protocol):
             if not http2.is_behind or took_s > SHARE_S:
                 break
             data = b""
+        self._hot.forget()
         self._write()
         return took_s
 
