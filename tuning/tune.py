@@ -142,7 +142,8 @@ class Found:
     @property
     def tried(self) -> list[Configuration]:
         """What was simulated to the end, best first, and what was replayed."""
-        return [one.configuration for one in [*self.candidates, *self.proofs]]
+        simulated = [one.configuration for one in self.candidates]
+        return simulated + [one.configuration for one in self.proofs]
 
     @property
     def is_improvement(self) -> bool:

@@ -19,7 +19,6 @@ from rapide.server.catalogue import LoadedVersion
 from rapide.server.codecs import oip_protobuf
 from rapide.server.codecs.infer_template import AnswerTemplate, InferTemplate, learn
 from rapide.server.context import AnsweredBy, CallContext
-from rapide.server.engine import Engine
 from rapide.server.errors import QueueFull, RapideError
 from rapide.server.merging import Inputs, PackedRows, packs
 from rapide.server.protocols.by_version import ByVersion
@@ -183,8 +182,8 @@ class HotWay:
         self._by_size: dict[int, list[_Pattern]] = {}
         self._heads: list[bytes] = []
         self._refusals: dict[int, int] = {}
-        self._asked: Engine | None = None
-        """The engine of the last request that was taken."""
+        self._asked: LoadedVersion | None = None
+        """What the last request that was taken is for."""
         self._count = 0
         self.is_open = True
         """Whether anything is taken: tests compare both ways."""
@@ -214,7 +213,7 @@ class HotWay:
             call = HotCall(self, line, stream, plan, context, request_id)
             call.ticket = version.engine.submit(inputs, context.deadline_s, call.done)
             line.hot_calls += 1
-            self._asked = version.engine
+            self._asked = version
         except QueueFull as error:
             # Said here, for less than an answer costs: a server that is asked too much must not do more for that.
             self._service.finished(context, line.refuse(stream, context, error))
@@ -236,9 +235,9 @@ class HotWay:
 
     def hurry(self) -> None:
         """After a read: what it brought runs at once, if it came alone."""
-        engine, self._asked = self._asked, None
-        if engine is not None:
-            engine.hurry()
+        version, self._asked = self._asked, None
+        if version is not None:
+            version.engine.hurry()
 
     def learn(self, raw: bytes) -> None:
         """Looks whether ``raw``, a ModelInfer message that the general way has answered, has a pattern."""
