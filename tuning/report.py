@@ -7,9 +7,9 @@ import numpy as np
 from rapide.reports import plots
 from rapide.reports.page import Page
 from rapide.reports.series import Series, ranked
+from rapide.tuning.found import Found
 from rapide.tuning.proof import Proof
 from rapide.tuning.slo import seconds
-from rapide.tuning.tune import Found
 
 
 def page(found: Found) -> Page:

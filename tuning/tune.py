@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,28 +13,24 @@ from typing import Any, Final
 
 import numpy as np
 
-from rapide.profiles.arrivals import Arrivals
-from rapide.server.machine import cpu_signature
 from rapide.server.model import SessionOptions, load_model
-from rapide.server.repository.digest import file_digest_text
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.tuning_file import TuningFile
 from rapide.tuning import busyness, calibration, sample_rows, stall_meter
 from rapide.tuning.budget import Budget, Over
-from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.configuration import default_configuration
 from rapide.tuning.costs import Costs
-from rapide.tuning.curve import Curve
 from rapide.tuning.curves import Subject, explore, in_child, sizes_for
 from rapide.tuning.errors import TuningError
+from rapide.tuning.found import Found, Request, setting_of
 from rapide.tuning.learnt import Learnt, write_whole
-from rapide.tuning.needed import needed
+from rapide.tuning.notes import note
 from rapide.tuning.proof import Measured, Proof, is_better, prove, telling_speed
 from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Candidate, Objective, Setting, leading, run, search, window
+from rapide.tuning.search import Setting, leading, run, search, window
 from rapide.tuning.served import Site
-from rapide.tuning.slo import Slo, percentiles
-from rapide.tuning.stall_meter import Stalls
+from rapide.tuning.slo import percentiles
 from rapide.tuning.work_folder import work_folder
 
 CALIBRATION_REQUESTS: Final = 4000
@@ -47,107 +43,6 @@ PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 SHARES: Final = {"look": 0.02, "measure": 0.3, "calibrate": 0.25, "search": 0.13, "prove": 0.3}
 """Of the time, for the progress bar."""
 OnStep = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What somebody wants tuned."""
-
-    models: str
-    entry: VersionEntry
-    arrivals: Arrivals
-    slo: Slo
-    objective: Objective
-    cpus: tuple[int, ...]
-    folder: Path
-    """Of tuning files."""
-    protocol: str = "grpc"
-    rounds: int = 4
-    """Replays of each configuration in the proof; 0 proves nothing and chooses by simulation."""
-    candidates: int = 4
-    """Configurations to prove beside the default."""
-    profile_name: str = ""
-    effort: float = 1.0
-    """How long everything is measured, as a share of what is usual."""
-    within_s: float = 270.0
-    """How long it may take; what is under way then is finished."""
-
-    @property
-    def cpu(self) -> str:
-        return cpu_signature(len(self.cpus))
-
-    @property
-    def digest(self) -> str:
-        return self.entry.digest or file_digest_text(self.entry.model_path)
-
-    @property
-    def path(self) -> Path:
-        """Of the tuning file."""
-        return self.folder / self.cpu / f"{self.digest.removeprefix('sha256:')}.json"
-
-    @property
-    def learnt_path(self) -> Path:
-        return self.path.with_suffix(".learnt.json")
-
-
-@dataclass(slots=True)
-class Found:
-    """Everything that a tuning found out, as far as it came."""
-
-    request: Request
-    curves: list[Curve] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    stalls: Stalls = field(default_factory=Stalls)
-    batchable: bool = True
-    costs: Costs | None = None
-    simulated: int = 0
-    candidates: list[Candidate] = field(default_factory=list)
-    proofs: list[Proof] = field(default_factory=list)
-    speed: float = 1.0
-    """The multiple of the recorded load at which ``candidates`` answer and ``proofs`` were made: above 1 where
-    throughput is wanted, since the recorded load tells nothing of it."""
-    wider: list[Proof] = field(default_factory=list)
-    """The choice with larger limits, replayed once."""
-    chosen: Configuration | None = None
-    default: Configuration | None = None
-    others_before: float = 0.0
-    """Share of the cores that others used before it began, and while it ran."""
-    others_meanwhile: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    reasons: list[tuple[str, str]] = field(default_factory=list)
-
-    def proof_of(self, configuration: Configuration | None) -> Proof | None:
-        return next((proof for proof in self.proofs if proof.configuration == configuration), None)
-
-    def candidate_of(self, configuration: Configuration | None) -> Candidate | None:
-        return next((one for one in self.candidates if one.configuration == configuration), None)
-
-    @property
-    def load(self) -> Arrivals:
-        """What is replayed: for as long as it was recorded, over and over where that is faster."""
-        arrivals = self.request.arrivals
-        if self.speed == 1.0:
-            return arrivals
-        times = math.ceil(self.speed)
-        span_s = arrivals.duration_s + 1.0 / arrivals.rate_per_s
-        starts_s = np.repeat(np.arange(times) * span_s, arrivals.count)
-        over = Arrivals(np.tile(arrivals.instants_s, times) + starts_s, np.tile(arrivals.rows, times))
-        return over.scaled(self.speed)
-
-    @property
-    def as_recorded(self) -> list[Proof]:
-        """What was replayed at the recorded load itself."""
-        return [*(self.proofs if self.speed == 1.0 else ()), *self.wider]
-
-    @property
-    def tried(self) -> list[Configuration]:
-        """What was simulated to the end, best first, and what was replayed."""
-        simulated = [one.configuration for one in self.candidates]
-        return simulated + [one.configuration for one in self.proofs]
-
-    @property
-    def is_improvement(self) -> bool:
-        return self.chosen is not None and self.chosen != self.default
 
 
 def tune(request: Request, on_step: OnStep) -> Found:
@@ -205,23 +100,6 @@ def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget) -> tuple[S
     )
     _calibrate(request, found, learnt, site, steps, budget.over("calibrate"))
     return setting_of(found), site
-
-
-def setting_of(found: Found) -> Setting:
-    """What is searched in."""
-    request = found.request
-    if found.costs is None:
-        raise TuningError("the server's own costs are not known yet.")
-    return Setting(
-        found.curves,
-        found.costs,
-        request.arrivals,
-        request.slo,
-        request.objective,
-        len(request.cpus),
-        batchable=found.batchable,
-        most_requests=8000,
-    )
 
 
 def write(found: Found, now: datetime | None = None) -> TuningFile:
@@ -358,9 +236,9 @@ def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:
     chosen = found.proof_of(found.chosen)
     if chosen is None:
         return
-    configurations = [wider(chosen.configuration)] if found.speed != 1.0 or chosen.holds(request.slo) else []
-    if found.speed != 1.0:
-        configurations.insert(0, chosen.configuration)
+    configurations = [chosen.configuration, wider(chosen.configuration)]
+    if found.speed == 1.0:
+        configurations = configurations[1:] if chosen.holds(request.slo) else []
     if configurations:
         last = SHARES["prove"] * 0.05
         found.wider = prove(site, configurations, request.arrivals, 1, lambda text, _: on_step(text, 1 - last))
@@ -390,43 +268,6 @@ def _choose(found: Found, setting: Setting) -> None:
             found.chosen = best.configuration
     if found.chosen is not None:
         found.reasons = list(reasons(found.chosen, setting))
-
-
-def note(found: Found) -> None:
-    """What whoever reads the result should know."""
-    request = found.request
-    if max(found.others_before, found.others_meanwhile) > busyness.BUSY:
-        found.notes.append(
-            f"This machine was busy with other work ({found.others_before:.0%} of its cores before it began, "
-            f"{found.others_meanwhile:.0%} while it ran): figures and choice are less sure. Tune again when it is "
-            "idle."
-        )
-    chosen, simulated = found.proof_of(found.chosen), found.candidate_of(found.chosen)
-    if chosen is not None:
-        if chosen.limited:
-            found.notes.append(f"The load generator limited what was measured: {chosen.limited}.")
-        if found.speed != 1.0:
-            found.notes.append(
-                f"Replayed at {found.speed:.3g} times the recorded load ({found.load.rate_per_s:.0f}/s), between "
-                "what the defaults and the best candidate survive by simulation."
-            )
-        recorded = next((one for one in found.as_recorded if one.configuration == found.chosen), None)
-        if recorded is not None and not recorded.holds(request.slo):
-            found.notes.append(_missed(found, recorded))
-    elif simulated is not None and not request.slo.holds(simulated.outcome.latency_s):
-        found.notes.append(needed(setting_of(found), found.tried, simulated.percentile_s))
-    found.notes += [f"Not measured: {reason}" for reason in found.failed]
-
-
-def _missed(found: Found, chosen: Proof) -> str:
-    """What was chosen missed the SLO under the recorded load: what held it, or would."""
-    held = [one.configuration.words for one in found.as_recorded if one.holds(found.request.slo)]
-    if not held:
-        return needed(setting_of(found), found.tried, chosen.percentile_s)
-    return (
-        f"The choice missed {found.request.slo} in its median round. What held it was not better in every round: "
-        f"{'; '.join(held)}. Tune again when the machine is quieter, or with more time (--within)."
-    )
 
 
 def _figures(latency_s: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rapide.cli.stopping import cleared_away
 if TYPE_CHECKING:  # heavy at run time
     from collections.abc import Callable
 
-    from rapide.tuning.tune import Found, Request
+    from rapide.tuning.found import Found, Request
 
 EXAMPLES = """\
 examples:
@@ -104,9 +104,9 @@ def make_request(args: argparse.Namespace) -> Request:
     from rapide.cli.profile_source import read_profile  # noqa: PLC0415 - see main.py
     from rapide.profiles.errors import ProfileError  # noqa: PLC0415
     from rapide.tuning.errors import TuningError  # noqa: PLC0415
+    from rapide.tuning.found import Request  # noqa: PLC0415
     from rapide.tuning.slo import Slo  # noqa: PLC0415
     from rapide.tuning.traffic import WINDOW_S, busiest, used  # noqa: PLC0415
-    from rapide.tuning.tune import Request  # noqa: PLC0415
 
     slo = Slo.parse(args.slo)
     entry = find_version(args.models, args.name, args.version)

@@ -13,12 +13,13 @@ from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve_child import entry_of
+from rapide.tuning.found import Found, Request
 from rapide.tuning.knobs import Knobs
+from rapide.tuning.notes import note
 from rapide.tuning.proof import Measured, Proof
 from rapide.tuning.search import Candidate
 from rapide.tuning.simulator import Outcome
 from rapide.tuning.slo import Slo
-from rapide.tuning.tune import Found, Request, note
 from tests import models
 from tests.tuning.curves_of import curve_of
 

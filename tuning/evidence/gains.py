@@ -12,10 +12,11 @@ import numpy as np
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.tuning.curve_child import entry_of
+from rapide.tuning.found import Found, Request
 from rapide.tuning.proof import Proof
 from rapide.tuning.slo import Slo, percentile
 from rapide.tuning.traffic import busiest
-from rapide.tuning.tune import Found, Request, tune
+from rapide.tuning.tune import tune
 
 ROUNDS: Final = 3
 LARGE: Final = 256

@@ -12,11 +12,12 @@ from typing import Any, Final
 from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.tuning.capacity import Plan, plans
 from rapide.tuning.curve_child import entry_of
+from rapide.tuning.found import Request
 from rapide.tuning.proof import Measured, measure
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo, percentile
 from rapide.tuning.traffic import busiest
-from rapide.tuning.tune import Request, learn
+from rapide.tuning.tune import learn
 
 RATE_PER_S: Final = 1e6
 SECONDS: Final = 2.0
