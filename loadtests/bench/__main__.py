@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +36,8 @@ HARMLESS = {"limit_s", "larger", "real_time"}
 
 
 def main() -> int:
+    # Unwinds, so that the servers end: most of them are paused, and would stay for ever.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     if arguments.render:
         PAGE.write_text(report.render(json.loads(arguments.render.read_text())))

@@ -6,9 +6,8 @@ A tick of the kernel's accounts is 10 ms, so shares over seconds are good to abo
 from __future__ import annotations
 
 import os
-import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,16 +78,6 @@ def between(before: Accounts, after: Accounts) -> Cost:
         generator_cores=(after.generator_s - before.generator_s) / took_s,
         foreign_cores=max(0.0, (after.busy_s - before.busy_s - ours_s) / took_s),
         steal_cores=(after.stolen_s - before.stolen_s) / took_s,
-    )
-
-
-def together(costs: Sequence[Cost]) -> Cost:
-    """Of measurements that took equally long."""
-    return Cost(
-        server_cpu_s=sum(cost.server_cpu_s for cost in costs),
-        generator_cores=statistics.fmean(cost.generator_cores for cost in costs),
-        foreign_cores=statistics.fmean(cost.foreign_cores for cost in costs),
-        steal_cores=statistics.fmean(cost.steal_cores for cost in costs),
     )
 
 

@@ -14,7 +14,7 @@ from rapide.loadtests import crowd
 from rapide.loadtests.bench import bare, contestants, open_loop, workloads
 from rapide.loadtests.bench.contestants import CONTESTANTS, Contestant, Ports
 from rapide.loadtests.bench.generators import Load
-from rapide.loadtests.bench.meter import Cost, Meter, together
+from rapide.loadtests.bench.meter import Meter
 from rapide.loadtests.bench.plan import Plan
 from rapide.loadtests.bench.processes import ServerProcess, pinned
 from rapide.loadtests.bench.stage import ONE_WORKER, TWO_WORKERS, Checked, Stage
@@ -75,7 +75,7 @@ def open_loops(
         those = [each for each in checked if each.model == model and each.contestant.is_in_open_loop]
         rates_per_s = [half_of_baseline(each.contestant, model, closed) for each in those]
         taken: list[list[open_loop.Turn]] = [[] for _ in those]
-        costs: list[list[Cost]] = [[] for _ in those]
+        costs: list[list[dict[str, float]]] = [[] for _ in those]
         for place in range(turns):
             say(f"fixed arrival rate, {model}, turn {place + 1} of {turns}")
             seed = number * turns + place
@@ -85,9 +85,9 @@ def open_loops(
                 alone = each.server.undisturbed() if plan.real_time else contextlib.nullcontext()
                 with each.server.awake(), alone, Meter(each.server) as meter:
                     taken[at].append(_turn(each, rates_per_s[at], turn_s, seed))
-                costs[at].append(meter.cost)
+                costs[at].append(dataclasses.asdict(meter.cost))
         for each, rate_per_s, mine, cost in zip(those, rates_per_s, taken, costs, strict=True):
-            figures = {**dataclasses.asdict(open_loop.summary(mine)), **dataclasses.asdict(together(cost))}
+            figures = {**dataclasses.asdict(open_loop.summary(mine)), **_means(cost)}
             found.append({**_key(each, number), "rate_per_s": rate_per_s, **figures})
     return found
 

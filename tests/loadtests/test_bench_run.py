@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rapide.loadtests.bench.contestants import CONTESTANTS
-from rapide.loadtests.bench.processes import ServerProcess
+from rapide.loadtests.bench.contestants import CONTESTANTS, SERVERS
+from rapide.loadtests.bench.processes import ServerProcess, _descendants
 
 pytestmark = pytest.mark.integration
 
@@ -97,6 +98,22 @@ def test_a_paused_server_can_be_stopped(tmp_path: Path) -> None:
         server.pause()
         began_s = time.monotonic()
     assert time.monotonic() - began_s < 5
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_end_leaves_no_paused_server_behind() -> None:
+    command = [sys.executable, "-m", "rapide.loadtests.bench", "--quick", "--parts", "closed"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr
+        try:
+            assert any("closed loops" in line for line in run.stderr)
+            started = _descendants(run.pid)
+            run.terminate()
+            assert run.wait(60) == 128 + signal.SIGTERM
+        finally:
+            run.kill()
+    assert len(started) > len(SERVERS)
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
 
 
 @pytest.mark.parametrize(
