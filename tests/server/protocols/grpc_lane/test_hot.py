@@ -415,8 +415,7 @@ async def test_an_answer_that_no_other_can_join_leaves_at_once(doors: Doors, cha
     with socket.create_connection((host, int(port))) as client:
         client.setblocking(False)
         client.sendall(frames.PREFACE + frames.settings({}))
-        await asyncio.sleep(0.1)
-        client.recv(65_536)  # its SETTINGS
+        await asyncio.get_running_loop().sock_recv(client, 65_536)  # its SETTINGS
         observers.append(lambda _: read_when_finished.append(client.recv(65_536)))
         try:
             client.sendall(asked)
