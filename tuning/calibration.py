@@ -1,15 +1,17 @@
 """Finds the simulator's constants: a real server is asked in a few ways, and the costs are fitted to its answers.
 
-Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on
-the loop and once on a thread, and before and after them the profile's own traffic under the defaults. What can
-be read off is (how late the generator sends, what a cold run takes more); the rest is fitted so that the
-simulator gives the measured quantiles, by the simplex method of Nelder and Mead (Computer Journal 7, 1965), in
-logarithms, since all are positive and of different sizes."""
+Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
+loop and once on a thread, and before, between and after them the profile's own traffic under the defaults. What
+can be read off is (how late the generator sends, what a cold run takes more); the rest is fitted so that the
+simulator gives the measured quantiles and processor time, by the simplex method of Nelder and Mead (Computer
+Journal 7, 1965), in logarithms, since all are positive and of different sizes. Last comes the end of the
+distribution, which is the machine's: how often its stalls strike this server follows from the profile's."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,9 +25,10 @@ from rapide.tuning.budget import Over, never
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import FITTED, MOST_SAMPLES, Costs
 from rapide.tuning.curve import Curve
+from rapide.tuning.errors import TuningError
 from rapide.tuning.served import Served, Site, Usage
-from rapide.tuning.simulator import simulate
-from rapide.tuning.slo import percentiles
+from rapide.tuning.simulator import Outcome, is_crowded, simulate
+from rapide.tuning.slo import percentile, percentiles
 from rapide.tuning.stall_meter import NONE, Stalls
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -33,20 +36,37 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0)
 WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7)
 """How much an error at each counts. Beyond are the machine's stalls and late wakings, which are measured by
-themselves."""
+themselves, and fitted in one number: how often they strike."""
+END: Final = 99.0
+LEAST_OFTEN: Final = 0.25
+MOST_OFTEN: Final = 4.0
+"""Times what the meter saw."""
+END_STEPS: Final = 6
+END_SEEDS: Final = 6
+END_REQUESTS: Final = 20000
+CPU_WEIGHT: Final = 1.0
+"""Of the processor time of a request, beside the quantiles: what a turn takes behind its answers shows only
+there."""
+LEAST_FOR_CPU: Final = 1000
+"""Requests: of fewer, opening the connections is too large a part."""
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
 PROFILE_WEIGHT: Final = 6.0
-"""Of both times together: a machine is not the same every minute."""
+"""Of all times together: a machine is not the same every minute."""
 STARTS: Final[tuple[Mapping[str, float], ...]] = (
     {},
-    {"tick_us": 15.0, "read_us": 5.0, "answer_us": 4.0, "extra_cold": 8.0, "cools_us": 400.0, "warms_us": 250.0},
-    {"tick_us": 30.0, "read_us": 8.0, "answer_us": 8.0, "extra_cold": 3.0, "cools_us": 5000.0, "warms_us": 1000.0},
+    {"extra_cold": 8.0, "cools_us": 15000.0, "warms_us": 150.0},
+    {"tick_us": 40.0, "read_us": 15.0, "after_us": 40.0, "hop_us": 30.0, "thread_us": 30.0, "extra_cold": 1.0},
 )
-"""Where the search begins: a slow server, a fast one that cools down soon, and one that does so late."""
+"""Where the search begins: a fast server, one that cools down far, and a slow one."""
 QUEUE_WITHOUT_END: Final = 8.0
 """A median of so many times the least one is that of a queue that grows."""
 GENERATOR_BUSY: Final = 0.85
+REFUSED_S: Final = 1.0
+"""What a simulated refusal counts as in the fit, at least. Nobody was refused in reality (``_usable``): costs are
+far too high then, and the fewer are refused the better."""
+MOST_LOST: Final = 0.01
+"""Share of the requests of a scenario that may go without an answer."""
 MOST_SPREAD: Final = 1.5
 """Beyond, the few draws of a simulation have another mean than theirs."""
 EVALUATIONS: Final = 320
@@ -82,6 +102,11 @@ class Observation:
         return self.configuration.tuning.inline_below_us > 0
 
     @property
+    def cpu_per_request_s(self) -> float:
+        """Of the server."""
+        return self.usage.cpu_s / self.scenario.arrivals.count
+
+    @property
     def quantiles_s(self) -> list[float]:
         return percentiles(self.result.latency_s[self.result.codes == 0], QUANTILES)
 
@@ -111,27 +136,29 @@ def observe(
     on_step: Callable[[str, float], None],
     effort: float = 1.0,
 ) -> list[Observation]:
-    """Asks real servers: one worker as it runs the model by itself, one that runs it the other way (on the loop or
-    on a thread), and before and after them the defaults under the profile's own ``traffic``, which counts most."""
+    """Asks real servers: one worker that runs the model on a thread, one that runs it on the loop, and before,
+    between and after them the defaults under the profile's own ``traffic``, which counts most."""
     given = list(scenarios(curve, rows, effort))
     default = default_configuration(len(site.cpus))
     profile = [Scenario(PROFILE, traffic)]
-    turns = [(default, profile), *((each, given) for each in configurations(curve, rows)), (default, profile)]
+    ways = configurations(curve, rows)
+    turns = [(default, profile)]
+    for way in ways:
+        turns += [(way, given), (default, profile)]
     found: list[Observation] = []
     for number, (configuration, asked_for) in enumerate(turns):
         what = "the profile under the defaults" if asked_for is profile else "with a real server"
         on_step(f"calibrating: {what}", number / len(turns))
-        found += asked(site, configuration, asked_for, PROFILE_WEIGHT / 2 if asked_for is profile else 1.0)
+        weight = PROFILE_WEIGHT / (1 + len(ways)) if asked_for is profile else 1.0
+        found += asked(site, configuration, asked_for, weight)
     return found
 
 
 def configurations(curve: Curve, rows: int) -> list[Configuration]:
-    """One worker as it runs the model by itself, and if it can the other way."""
-    found = [Configuration(1, ModelTuning())]
-    other_us = 0.0 if curve.run_us(rows) < ModelTuning().inline_below_us else ALWAYS_INLINE_US
-    if other_us == 0.0 or curve.run_us(16 * rows) < SLOWEST_INLINE_US:
-        found.append(Configuration(1, ModelTuning(inline_below_us=other_us)))
-    return found
+    """One worker that runs the model on threads, and one that runs it on the loop, if that can be. What it does by
+    itself is one of them, or, near the limit, now this and now that."""
+    ways_us = (0.0, ALWAYS_INLINE_US) if curve.run_us(16 * rows) < SLOWEST_INLINE_US else (0.0,)
+    return [Configuration(1, ModelTuning(inline_below_us=way_us)) for way_us in ways_us]
 
 
 def asked(
@@ -142,9 +169,8 @@ def asked(
         first = given[0].arrivals
         served.replay(Arrivals(first.instants_s[:300], first.rows[:300]))  # connections and templates get used
         for scenario in given:
-            before = served.usage()
-            result = served.replay(scenario.arrivals)
-            yield Observation(scenario, configuration, result, served.usage().since(before), weight)
+            result, used = served.replay_measured(scenario.arrivals)
+            yield Observation(scenario, configuration, result, used, weight)
 
 
 def fit(
@@ -160,38 +186,86 @@ def fit(
     """The costs under which the simulator answers most like the servers did, as far as they are found before it is
     ``over``. ``client_apart``: the load generator had cores of its own."""
     usable = _usable(observations)
-    start = dataclasses.replace(suffering(_read_off(usable, curve), stalls), client_apart=float(client_apart))
+    # Without stalls: in so few requests they would strike by chance, and hardly below the highest of QUANTILES.
+    start = dataclasses.replace(_read_off(usable, curve), client_apart=float(client_apart))
+    crowded = {is_crowded(each.configuration, start, cores) for each in usable}
+    if len(crowded) == 1:  # what all have in common cannot be told from the rest
+        start = dataclasses.replace(start, crowding=0.0)
+    names = [name for name in FITTED if len(crowded) > 1 or name != "crowding"]
 
     def misfit(logarithms: Floats) -> float:
-        costs = _with(start, logarithms)
+        costs = _with(start, names, logarithms)
         return sum(_distance(each, curve, costs, cores) for each in usable)
 
-    firsts = [np.log([given.get(name, getattr(start, name)) for name in FITTED]) for given in STARTS]
+    firsts = [np.log([given.get(name, getattr(start, name)) for name in names]) for given in STARTS]
     evaluations = int(EVALUATIONS * effort)
     found = [nelder_mead(misfit, first, step=0.4, evaluations=evaluations // 3, over=over) for first in firsts]
     best, _ = min(found, key=lambda one: one[1])
-    best, _ = nelder_mead(misfit, best, step=0.2, evaluations=evaluations, over=over)
-    return _with(start, best)
+    for step in (0.3, 0.15):  # anew, since a simplex that has shrunk too early stays where it is
+        best, _ = nelder_mead(misfit, best, step=step, evaluations=evaluations // 2, over=over)
+    return _struck_as_often(_with(start, names, best), stalls, usable, curve, cores, over)
+
+
+def _struck_as_often(
+    costs: Costs, stalls: Stalls, observations: Sequence[Observation], curve: Curve, cores: int, over: Over
+) -> Costs:
+    """``costs`` under which stalls and late wakings strike the profile under the defaults as often as its end
+    shows. The meter knows how long they last, but it does not sleep and work in the pattern of this traffic."""
+    profile = [each for each in observations if each.scenario.name.startswith(PROFILE)]
+    if not profile or not (stalls.per_s or stalls.late_share):
+        return suffering(costs, stalls)
+    measured_s = statistics.median(
+        percentile(each.result.latency_s[each.result.codes == 0], END) for each in profile
+    )
+
+    def often(times: float) -> Costs:
+        return suffering(dataclasses.replace(costs, stall_scale=times), stalls)
+
+    def is_short(times: float) -> bool:
+        known = often(times)
+        ends_s = [
+            percentile(_simulated(profile[0], curve, known, cores, END_REQUESTS, seed).latency_s, END)
+            for seed in range(1, 1 + END_SEEDS)
+        ]
+        return statistics.median(ends_s) < measured_s
+
+    low, high = LEAST_OFTEN, MOST_OFTEN
+    for step in range(END_STEPS):
+        if over():
+            return often((low + high) / 2 if step else 1.0)
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_short(middle) else (low, middle)
+    return often((low + high) / 2)
 
 
 def _usable(observations: Sequence[Observation]) -> list[Observation]:
-    """Without those that say nothing of the server's costs: where the generator could not keep up, or nobody."""
-    lone_s = min(each.quantiles_s[2] for each in observations)
+    """Without those that say nothing of the server's costs: where the generator could not keep up, or nobody.
+
+    Raises TuningError where nothing was answered.
+    """
+    answered = [each for each in observations if (each.result.codes != 0).mean() <= MOST_LOST]
+    if not answered:
+        raise TuningError(
+            "the calibration's requests got no answers.",
+            hint="Serve the model and ask it once: the answer says why. What takes seconds cannot be tuned.",
+        )
+    lone_s = min(each.quantiles_s[2] for each in answered)
     kept = [
         each
-        for each in observations
+        for each in answered
         if each.quantiles_s[2] < QUEUE_WITHOUT_END * lone_s and max(each.result.busy) < GENERATOR_BUSY
     ]
-    return kept or list(observations)
+    return kept or answered
 
 
 def suffering(costs: Costs, stalls: Stalls) -> Costs:
-    """``costs`` on a machine that has ``stalls``."""
+    """``costs`` on a machine that has ``stalls``, which strike this server ``stall_scale`` times as often as the
+    meter."""
     return dataclasses.replace(
         costs,
-        stalls_per_s=stalls.per_s,
+        stalls_per_s=stalls.per_s * costs.stall_scale,
         stall_us=_thinned(np.array(stalls.lengths_us or (0.0,))),
-        late_share=stalls.late_share,
+        late_share=min(1.0, stalls.late_share * costs.stall_scale),
         late_waking_us=_thinned(np.array(stalls.late_waking_us or (0.0,))),
     )
 
@@ -199,7 +273,12 @@ def suffering(costs: Costs, stalls: Stalls) -> Costs:
 def misfits(observations: Sequence[Observation], curve: Curve, costs: Costs, cores: int) -> list[tuple[Any, ...]]:
     """For each observation: its name, whether inline, the measured and the simulated quantiles."""
     return [
-        (each.scenario.name, each.is_inline, each.quantiles_s, _simulated(each, curve, costs, cores))
+        (
+            each.scenario.name,
+            each.is_inline,
+            each.quantiles_s,
+            percentiles(_simulated(each, curve, costs, cores).latency_s, QUANTILES),
+        )
         for each in observations
     ]
 
@@ -268,29 +347,33 @@ def _thinned(samples: Floats) -> tuple[float, ...]:
     return tuple(round(float(each), 2) for each in samples)
 
 
-def _with(costs: Costs, logarithms: Floats) -> Costs:
-    values: dict[str, Any] = {name: math.exp(value) for name, value in zip(FITTED, logarithms, strict=True)}
+def _with(costs: Costs, names: Sequence[str], logarithms: Floats) -> Costs:
+    values: dict[str, Any] = {name: math.exp(value) for name, value in zip(names, logarithms, strict=True)}
     values["spread"] = min(values["spread"], MOST_SPREAD)
     return dataclasses.replace(costs, **values)
 
 
 def _distance(observed: Observation, curve: Curve, costs: Costs, cores: int) -> float:
-    """How far the quantiles are apart, in squared logarithms; the median counts most."""
+    """How far the quantiles and the processor time are apart, in squared logarithms; the median counts most."""
     measured = np.array(observed.quantiles_s)
-    simulated = np.array(_simulated(observed, curve, costs, cores, FIT_REQUESTS))
-    if not (np.isfinite(measured).all() and np.isfinite(simulated).all()):
-        return 10.0
-    return float(observed.weight * (np.array(WEIGHTS) * np.log(simulated / measured) ** 2).sum())
+    outcome = _simulated(observed, curve, costs, cores, FIT_REQUESTS)
+    refused_s = max(REFUSED_S, 2 * measured[-1])
+    latency_s = np.where(np.isfinite(outcome.latency_s), outcome.latency_s, refused_s)
+    simulated = np.array(percentiles(latency_s, QUANTILES))
+    used = 0.0
+    if observed.scenario.arrivals.count >= LEAST_FOR_CPU and observed.cpu_per_request_s > 0:
+        used = math.log(outcome.cpu_s / outcome.latency_s.size / observed.cpu_per_request_s) ** 2
+    shape = (np.array(WEIGHTS) * np.log(simulated / measured) ** 2).sum()
+    return float(observed.weight * (shape + CPU_WEIGHT * used))
 
 
 def _simulated(
-    observed: Observation, curve: Curve, costs: Costs, cores: int, most: int = MOST_REQUESTS
-) -> list[float]:
+    observed: Observation, curve: Curve, costs: Costs, cores: int, most: int = MOST_REQUESTS, seed: int = 0
+) -> Outcome:
     arrivals = observed.scenario.arrivals
     if arrivals.count > most:
         arrivals = Arrivals(arrivals.instants_s[:most], arrivals.rows[:most])
-    outcome = simulate(arrivals, observed.configuration, curve, costs, cores=cores)
-    return percentiles(outcome.latency_s, QUANTILES)
+    return simulate(arrivals, observed.configuration, curve, costs, cores=cores, seed=seed)
 
 
 def _groups(size: int, count: int, pause_s: float, rows: int) -> Arrivals:

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -120,16 +120,27 @@ class Served:
             raise KeyboardInterrupt
         return result
 
+    def replay_measured(self, arrivals: Arrivals) -> tuple[ReplayResult, Usage]:
+        """As ``replay``, with what it used; asking for that is not part of it."""
+        before, before_s = self.usage(), self._cpu_s()
+        result = self.replay(arrivals)
+        after_s = self._cpu_s()
+        used = self.usage().since(before)
+        return result, replace(used, cpu_s=after_s - before_s)
+
     def usage(self) -> Usage:
         """What the workers have used until now."""
         with urllib.request.urlopen(f"http://{HOST}:{self._metrics}/profile", timeout=5) as answer:
             profile: dict[str, Any] = json.load(answer)
         batches = [batch for model in profile["models"] for batch in model["batches"]]
         return Usage(
-            sum(_cpu_s(pid) for pid in self.workers()),
+            self._cpu_s(),
             sum(batch["runs"] for batch in batches),
             sum(batch["compute_s"] + batch["input_s"] for batch in batches),
         )
+
+    def _cpu_s(self) -> float:
+        return sum(_cpu_s(pid) for pid in self.workers())
 
     def workers(self) -> list[int]:
         """Process ids of all children of the supervisor (a process in reserve uses nothing)."""

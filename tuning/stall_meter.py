@@ -1,4 +1,5 @@
-"""How often and for how long this machine takes a core away: ``python -m rapide.tuning.stall_meter CPU SECONDS``.
+"""How often and for how long this machine takes a core away: ``python -m rapide.tuning.stall_meter CPU SECONDS
+AT``, from the instant ``AT`` of the monotonic clock.
 
 As Gil Tene's jHiccup: a loop that does nothing but look at the clock sees each pause in which it did not run,
 whoever was the cause: the host of a virtual machine, other processes, the kernel. And whoever sleeps is now and
@@ -7,7 +8,9 @@ distribution is made of both at least as much as of the server, so the simulator
 
 Half of the time it is awake, as the thread of a model that works: whom the scheduler interrupts as soon as anybody
 else wants the core, for whole slices of time. The other half it naps, 0.3 ms at a time, about as often as a server
-under a usual load: who sleeps for longer meets fewer late wakings."""
+under a usual load: who sleeps for longer meets fewer late wakings. The processors take turns: while one is watched
+awake its neighbour naps, since what else there is to run goes to a core that idles, and a server and its callers
+mostly leave one."""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ from rapide.tuning.errors import TuningError
 LEAST_US: Final = 100.0
 """Shorter pauses, and wakings less late, are the kernel's usual business: part of all that is measured."""
 MARGIN_S: Final = 20.0
+STARTS_WITHIN_S: Final = 0.4
+"""Nobody watches before all have started: a starting process is itself a disturbance."""
 AWAKE_S: Final = 0.05
 NAPS_S: Final = 0.05
 """In turn. What disturbs a machine comes and goes."""
@@ -79,9 +84,14 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
     Raises TuningError where one cannot be watched: nobody knows of its stalls then.
     """
     command = [sys.executable, "-P", "-m", "rapide.tuning.stall_meter"]
+    begin_s = time.monotonic() + STARTS_WITHIN_S
     meters = [
-        subprocess.Popen([*command, str(cpu), str(span_s)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        for cpu in cpus
+        subprocess.Popen(
+            [*command, str(cpu), str(span_s), str(begin_s + AWAKE_S * (number % 2))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for number, cpu in enumerate(cpus)
     ]
     try:
         said = [meter.communicate(timeout=span_s + MARGIN_S)[0] for meter in meters]
@@ -108,8 +118,9 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
     )
 
 
-def watch(span_s: float) -> Watch:
-    """Of this process, for the next ``span_s`` seconds. Whenever it is stopped it sees that, awake or asleep."""
+def watch(span_s: float, begin_s: float | None = None) -> Watch:
+    """Of this process, for ``span_s`` seconds, whose turns are counted from ``begin_s``, or from now. Whenever it
+    is stopped it sees that, awake or asleep."""
     pauses_us: list[float] = []
     after_due_us: list[float] = []
     looked_s = 0.0
@@ -125,10 +136,11 @@ def watch(span_s: float) -> Watch:
         return now_s
 
     now_s = time.monotonic()
-    end_s = now_s + span_s
+    naps_end_s = now_s if begin_s is None else begin_s
+    end_s = naps_end_s + span_s
     while now_s < end_s:
-        now_s = look(now_s, now_s + AWAKE_S)
-        naps_end_s = now_s + NAPS_S
+        now_s = look(now_s, naps_end_s + AWAKE_S)
+        naps_end_s += AWAKE_S + NAPS_S
         while now_s < naps_end_s:
             due_s = now_s + SLEEP_S
             time.sleep(SLEEP_S)
@@ -141,8 +153,10 @@ def watch(span_s: float) -> Watch:
 
 
 def main() -> int:
-    os.sched_setaffinity(0, {int(sys.argv[1])})
-    print(json.dumps(dataclasses.asdict(watch(float(sys.argv[2])))))
+    cpu, span_s, begin_s = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+    os.sched_setaffinity(0, {cpu})
+    time.sleep(max(0.0, begin_s - time.monotonic()))
+    print(json.dumps(dataclasses.asdict(watch(span_s, begin_s))))
     return 0
 
 

@@ -33,7 +33,7 @@ from tests.serving import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
-WITHIN_S = 60.0
+WITHIN_S = 90.0
 SLO = "p99<50ms"
 
 

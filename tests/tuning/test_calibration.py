@@ -8,12 +8,28 @@ import numpy as np
 import pytest
 
 from rapide.loadtests.replay.result import ReplayResult
+from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
-from rapide.tuning.calibration import Observation, fit, misfits, nelder_mead, scenarios
+from rapide.tuning.budget import never
+from rapide.tuning.calibration import (
+    ALWAYS_INLINE_US,
+    PROFILE,
+    Observation,
+    Scenario,
+    _struck_as_often,
+    configurations,
+    fit,
+    misfits,
+    nelder_mead,
+    scenarios,
+    suffering,
+)
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
+from rapide.tuning.errors import TuningError
 from rapide.tuning.served import Usage
 from rapide.tuning.simulator import simulate
+from rapide.tuning.stall_meter import Stalls
 from tests.tuning.curves_of import curve_of
 
 CURVE = curve_of(lambda rows: 20 + 2.0 * rows)
@@ -48,6 +64,51 @@ def test_the_costs_of_a_known_machine_are_found_again() -> None:
     costs = fit(observations, CURVE, 2)
     for name, _, measured, simulated in misfits(observations, CURVE, costs, 2):
         assert simulated[2] == pytest.approx(measured[2], rel=0.15), name
+    for each in observations:
+        outcome = simulate(each.scenario.arrivals, each.configuration, CURVE, costs, cores=2)
+        assert outcome.cpu_s == pytest.approx(each.usage.cpu_s, rel=0.25), each.scenario.name
+
+
+@pytest.mark.parametrize(
+    ("row_us", "ways"), [(2.0, [0.0, ALWAYS_INLINE_US]), (100.0, [0.0])], ids=["fast", "too slow for the loop"]
+)
+def test_a_calibration_runs_the_model_both_ways_where_that_can_be(row_us: float, ways: list[float]) -> None:
+    """Not "as it runs by itself": near the limit that is now this and now that, and tells of neither."""
+    asked = configurations(curve_of(lambda rows: 70 + row_us * rows), 1)
+    assert [each.tuning.inline_below_us for each in asked] == ways
+    assert {each.workers for each in asked} == {1}
+
+
+def profile_of(costs: Costs) -> Observation:
+    """The profile under the defaults, on a machine that is simulated."""
+    arrivals = Arrivals(np.cumsum(np.random.default_rng(1).exponential(1 / 2000, 4000)), np.full(4000, 1))
+    configuration = Configuration(1, ModelTuning())
+    outcome = simulate(arrivals, configuration, CURVE, costs, cores=2)
+    result = replace(
+        observed(0.0)[0].result,
+        intended_s=arrivals.instants_s,
+        latency_s=outcome.latency_s,
+        lateness_s=np.zeros(arrivals.count),
+        codes=np.zeros(arrivals.count, np.int16),
+        rows=arrivals.rows,
+    )
+    return Observation(Scenario(PROFILE, arrivals), configuration, result, Usage(outcome.cpu_s, outcome.runs, 1.0))
+
+
+def test_how_often_stalls_strike_is_seen_at_the_end_of_the_profile() -> None:
+    """Twice as often as the meter saw; and a later look at the machine does not forget it."""
+    met = Stalls(10.0, (3000.0,), 0.0, ())
+    seen = profile_of(suffering(replace(TRUE, stall_scale=2.0), met))
+    found = _struck_as_often(TRUE, met, [seen], CURVE, 2, never)
+    assert 1.4 < found.stall_scale < 2.8
+    assert suffering(found, met).stalls_per_s == found.stalls_per_s == pytest.approx(10.0 * found.stall_scale)
+    assert _struck_as_often(TRUE, Stalls(), [seen], CURVE, 2, never).stall_scale == 1.0
+
+
+def test_a_calibration_without_answers_says_so() -> None:
+    refused = [replace(each, result=replace(each.result, codes=each.result.codes + 8)) for each in observed(0.0)]
+    with pytest.raises(TuningError, match="no answers"):
+        fit(refused, CURVE, 2)
 
 
 def test_the_simplex_finds_a_valley() -> None:

@@ -1,4 +1,4 @@
-"""The simulator against what must hold, whatever the machine. Against reality: ``rapide.tuning.accuracy``."""
+"""The simulator against what must hold, whatever the machine. Against reality: ``rapide.tuning.evidence``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs, Warmth
-from rapide.tuning.simulator import Outcome, _shared, simulate
+from rapide.tuning.simulator import Outcome, _shared, is_crowded, simulate
 from tests.tuning.curves_of import curve_of
 
 FAST = curve_of(lambda rows: 5 + 0.1 * rows)
@@ -39,10 +39,10 @@ def test_a_lone_request_costs_the_sum_of_its_parts() -> None:
 
 def test_a_thread_costs_hops_and_the_loop_goes_on_meanwhile() -> None:
     alone_us = outcome_of(arrivals_of(0.1), SLOW).latency_s[0] * 1e6
-    hops = 2 * QUIET.hop_us + 2 * QUIET.thread_us
-    assert alone_us == pytest.approx(
-        QUIET.read_us + 2 * QUIET.tick_us + 1500 + hops + QUIET.answer_us, abs=2 * QUIET.tick_us
-    )
+    hops_us = 2 * QUIET.hop_us + 2 * QUIET.thread_us
+    turns_us = QUIET.read_us + 2 * QUIET.tick_us + QUIET.answer_us
+    until_lock_us = QUIET.after_us  # the thread begins when the first turn is over
+    assert alone_us == pytest.approx(turns_us + until_lock_us + hops_us + 1500)
     two = outcome_of(arrivals_of(0.1, 0.1005, 0.1006), SLOW)
     assert two.runs == 2, "what came while it ran is one batch"
 
@@ -54,8 +54,60 @@ def test_a_loop_takes_time_from_its_own_thread_where_there_is_one_core() -> None
         return float(outcome.latency_s[0]) * 1e6
 
     assert first_us(1, company=False) == pytest.approx(first_us(2, company=False))
-    reading_us = QUIET.tick_us + 4 * QUIET.read_us
-    assert first_us(1, company=True) - first_us(2, company=True) == pytest.approx(reading_us, abs=1)
+    turn_us = QUIET.tick_us + 4 * QUIET.read_us + QUIET.after_us
+    assert first_us(1, company=True) - first_us(2, company=True) == pytest.approx(turn_us, abs=1)
+
+
+def test_a_thread_tells_only_when_the_loop_lets_go_of_the_lock() -> None:
+    """A crowd comes just before the run ends. Its reading is shorter than the telling, which begins after it."""
+    costs, crowd, sooner_us = replace(QUIET, thread_us=500.0), 40, 20
+    begins_us = costs.read_us + costs.tick_us + costs.hop_us
+    ends_us = begins_us + costs.after_us + costs.thread_us + 1500
+    crowd_s = 0.1 + (ends_us - sooner_us) * 1e-6
+    alone_s = outcome_of(arrivals_of(0.1), SLOW, costs=costs).latency_s[0]
+    delayed_s = outcome_of(arrivals_of(0.1, *[crowd_s] * crowd), SLOW, costs=costs).latency_s[0]
+    reading_us = crowd * costs.read_us + costs.tick_us + costs.after_us
+    assert (delayed_s - alone_s) * 1e6 == pytest.approx(reading_us - sooner_us + costs.hop_us)
+
+
+def test_what_a_turn_does_behind_its_answers_delays_only_what_comes_next() -> None:
+    costs = replace(QUIET, after_us=1000.0)
+    pair = arrivals_of(0.1, 0.1002)
+    usual, delayed = outcome_of(pair), outcome_of(pair, costs=costs)
+    assert delayed.latency_s[0] == usual.latency_s[0]
+    assert delayed.latency_s[1] == pytest.approx(usual.latency_s[1] + 0.001 - 0.0002, abs=1e-4)
+    assert delayed.cpu_s > usual.cpu_s + 1e-3
+
+
+def test_who_comes_in_company_is_looked_for() -> None:
+    """Groups of four, 5 µs apart: the server sees the first one alone, and reads on as it has learnt to."""
+    groups = [start + 5e-6 * place for start in np.arange(1, 101) * 0.01 for place in range(4)]
+    assert 100 <= outcome_of(arrivals_of(*groups)).runs < 110
+
+
+def test_who_comes_alone_time_after_time_runs_before_the_others_of_its_turn_are_read() -> None:
+    lone, pair = [0.1, 0.2, 0.3], [0.4, 0.4]
+    assert outcome_of(arrivals_of(*lone, *pair)).runs == 3 + 2
+    assert outcome_of(arrivals_of(*pair)).runs == 1, "nobody knows yet that they come alone"
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "client", "apart", "crowded"),
+    [(1, 1, True, 1.0, False), (1, 1, True, 0.0, True), (2, 2, True, 0.0, True), (2, 2, False, 0.0, False)],
+)
+def test_more_processes_than_cores_take_longer(
+    workers: int, cores: int, client: bool, apart: float, crowded: bool
+) -> None:
+    arrivals, configuration = arrivals_of(*np.arange(1, 301) * 0.01), Configuration(workers, ModelTuning())
+    costs = replace(QUIET, client_apart=apart, crowding=1.0)
+    assert is_crowded(configuration, costs, cores, client=client) == crowded
+
+    def median_us(known: Costs) -> float:
+        outcome = simulate(arrivals, configuration, FAST, known, cores=cores, client=client)
+        return float(np.median(outcome.latency_s)) * 1e6
+
+    more_us = QUIET.read_us + QUIET.tick_us + QUIET.answer_us if crowded else 0.0
+    assert median_us(costs) - median_us(replace(costs, crowding=0.0)) == pytest.approx(more_us, rel=0.1, abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def test_all_processors_are_watched_at_once() -> None:
     assert time.monotonic() - begun_s < 20
 
 
+def test_a_meter_waits_until_all_have_started() -> None:
+    begun_s = time.monotonic()
+    meter = [sys.executable, "-P", "-m", "rapide.tuning.stall_meter"]
+    cpu = str(min(os.sched_getaffinity(0)))
+    subprocess.run([*meter, cpu, "0.05", str(begun_s + 0.8)], check=True, stdout=subprocess.DEVNULL)
+    assert time.monotonic() - begun_s >= 0.85
+
+
 class Clock:
     """Goes on by a step whenever it is looked at, and once, at ``pauses_at_s``, by a pause."""
 

@@ -6,11 +6,14 @@ machine."""
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import pickle
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,7 +96,10 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _accuracy(work: Path, names: list[str]) -> list[dict[str, Any]]:
     collected = {name: _asked(work, name)[1] for name in names}
     stalls = stall_meter.together([each.stalls for each in collected.values()])
-    return [one.to_json() for name in names for one in accuracy.judge(collected[name], name, stalls, _say)]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # nothing is measured here, only simulated
+        rest = itertools.repeat(stalls), itertools.repeat(_say)
+        judged = pool.map(accuracy.judge, collected.values(), names, *rest)
+        return [one.to_json() for comparisons in judged for one in comparisons]
 
 
 def _gains(

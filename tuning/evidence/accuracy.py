@@ -10,6 +10,7 @@ part of what it measures. Two workers have both cores, and share them with it.""
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,15 @@ from rapide.tuning.slo import percentile
 from rapide.tuning.stall_meter import Stalls
 from rapide.tuning.traffic import busiest
 
+Ends = tuple[float, float]
+"""p50 and p99, in seconds."""
+
 SECONDS: Final = 4.0
 ROUNDS: Final = 3
-"""Replays of each, some minutes apart: what is compared are all their requests together."""
+"""Replays of each, some minutes apart: what is compared is the median of their percentiles, since one pause of 10
+ms in one of them can make the p99 of all their requests ten times as long."""
 SEEDS: Final = 6
-"""Simulations, likewise taken together."""
+"""Simulations, likewise."""
 SATURATED: Final = 0.7
 """Share of its busiest place from which on a machine is called saturated: there a small error in cost is a large
 one in waiting."""
@@ -78,6 +83,8 @@ CONFIGURATIONS: Final[Mapping[str, Sequence[tuple[tuple[int, ...], Configuration
 """By model: the server's processors, and how it serves. With the defaults it is calibrated, too."""
 PROFILES: Final = ("steady", "burst", "idle-flood", "offline")
 OFFLINE_ROWS: Final = 64
+OFFLINE_PER_S: Final = 100.0
+"""At most. Of fewer requests the hundredth part is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +116,20 @@ class Comparison:
     configuration: Configuration
     profile: str
     rate_per_s: float
-    predicted: tuple[float, float]
-    """p50 and p99."""
-    measured: tuple[float, float]
-    rounds: tuple[tuple[float, float], ...]
-    """The same of each round."""
+    simulations: tuple[Ends, ...]
+    rounds: tuple[Ends, ...]
+    pooled: tuple[Ends, Ends]
+    """Of the requests of all simulations, and of all rounds, taken together."""
     busy: float
     limited: str
+
+    @property
+    def predicted(self) -> Ends:
+        return _median(self.simulations)
+
+    @property
+    def measured(self) -> Ends:
+        return _median(self.rounds)
 
     @property
     def ratios(self) -> tuple[float, float]:
@@ -136,6 +150,7 @@ class Comparison:
             "predicted_ms": [round(value * 1e3, 4) for value in self.predicted],
             "measured_ms": [round(value * 1e3, 4) for value in self.measured],
             "rounds_ms": [[round(value * 1e3, 4) for value in each] for each in self.rounds],
+            "pooled_ms": [[round(value * 1e3, 4) for value in each] for each in self.pooled],
             "busy": round(self.busy, 3),
             "limited": self.limited,
         }
@@ -145,7 +160,7 @@ def loads(curve: Curve) -> dict[str, Arrivals]:
     """The four profiles for a model with this curve: a third of what one worker bears, bursts up to two fifths of
     it, and full requests that leave it idle most of the time."""
     capacity = 1.0 / (90e-6 + curve.run_us(16) / 16e6)
-    offline = min(40.0, 0.2 / (curve.run_us(OFFLINE_ROWS) * 1e-6))
+    offline = min(OFFLINE_PER_S, 0.2 / (curve.run_us(OFFLINE_ROWS) * 1e-6))
     made = {}
     for kind in PROFILES:
         rate, rows = (0.3 * capacity, 1) if kind != "offline" else (offline, OFFLINE_ROWS)
@@ -208,12 +223,13 @@ def _calibrated(site: Site, curve: Curve, traffic: Mapping[str, Arrivals]) -> Se
     default = default_configuration(len(site.cpus))
 
     def under_defaults() -> Iterator[Observation]:
-        return calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT / 2)
+        return calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT / (1 + len(ways)))
 
+    ways = calibration.configurations(curve, 1)
     found = list(under_defaults())
-    for configuration in calibration.configurations(curve, 1):
-        found += calibration.asked(site, configuration, asked)
-    return [*found, *under_defaults()]
+    for configuration in ways:
+        found += [*calibration.asked(site, configuration, asked), *under_defaults()]
+    return found
 
 
 def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[str], None]) -> list[Comparison]:
@@ -249,9 +265,9 @@ def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[s
                     configuration,
                     profile,
                     arrivals.rate_per_s,
-                    _ends(np.concatenate([each.latency_s for each in outcomes])),
-                    _ends(np.concatenate(rounds)),
+                    tuple(_ends(each.latency_s) for each in outcomes),
                     tuple(map(_ends, rounds)),
+                    (_ends(np.concatenate([each.latency_s for each in outcomes])), _ends(np.concatenate(rounds))),
                     outcomes[0].busy,
                     next((each.generator_limited for each in replays if each.generator_limited), ""),
                 )
@@ -265,5 +281,11 @@ def _belongs(scenario: Scenario, profile: str, rows: int) -> bool:
     return scenario.name.endswith(f" {profile}") if is_profile else int(scenario.arrivals.rows[0]) == rows
 
 
-def _ends(latency_s: Any) -> tuple[float, float]:
+def _ends(latency_s: Any) -> Ends:
     return percentile(latency_s, 50), percentile(latency_s, 99)
+
+
+def _median(several: Sequence[Ends]) -> Ends:
+    """Of each percentile by itself."""
+    p50s_s, p99s_s = zip(*several, strict=True)
+    return statistics.median(p50s_s), statistics.median(p99s_s)
