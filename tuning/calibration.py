@@ -1,18 +1,11 @@
-"""Finds the simulator's constants: a real server is asked in a few ways, and the costs are fitted to its answers.
+"""Asks a real server in a few ways, for the simulator's costs to be fitted to its answers (``fitting``).
 
 Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
-loop and once on a thread, and before, between and after them the profile's own traffic under the defaults. What
-can be read off is (how late the generator sends, what a cold run takes more); the rest is fitted so that the
-simulator gives the measured quantiles and processor time, by the simplex method of Nelder and Mead (Computer
-Journal 7, 1965), in logarithms, since all are positive and of different sizes. Last comes the end of the
-distribution, which is the machine's: how often its stalls strike this server follows from the profile's."""
+loop and once on a thread, and before, between and after them the profile's own traffic under the defaults."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,57 +14,17 @@ import numpy as np
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
-from rapide.tuning.budget import Over, never
 from rapide.tuning.configuration import Configuration, default_configuration
-from rapide.tuning.costs import FITTED, MOST_SAMPLES, Costs
 from rapide.tuning.curve import Curve
-from rapide.tuning.errors import TuningError
 from rapide.tuning.served import Served, Site, Usage
-from rapide.tuning.simulator import Outcome, is_crowded, simulate
-from rapide.tuning.slo import percentile, percentiles
-from rapide.tuning.stall_meter import NONE, Stalls
+from rapide.tuning.slo import percentiles
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0)
-WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7)
-"""How much an error at each counts. Beyond are the machine's stalls and late wakings, which are measured by
-themselves, and fitted in one number: how often they strike."""
-END: Final = 99.0
-LEAST_OFTEN: Final = 0.25
-MOST_OFTEN: Final = 4.0
-"""Times what the meter saw."""
-END_STEPS: Final = 6
-END_SEEDS: Final = 6
-END_REQUESTS: Final = 20000
-CPU_WEIGHT: Final = 1.0
-"""Of the processor time of a request, beside the quantiles: what a turn takes behind its answers shows only
-there."""
-LEAST_FOR_CPU: Final = 1000
-"""Requests: of fewer, opening the connections is too large a part."""
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
 PROFILE_WEIGHT: Final = 6.0
 """Of all times together: a machine is not the same every minute."""
-STARTS: Final[tuple[Mapping[str, float], ...]] = (
-    {},
-    {"extra_cold": 8.0, "cools_us": 15000.0, "warms_us": 150.0},
-    {"tick_us": 40.0, "read_us": 15.0, "after_us": 40.0, "hop_us": 30.0, "thread_us": 30.0, "extra_cold": 1.0},
-)
-"""Where the search begins: a fast server, one that cools down far, and a slow one."""
-QUEUE_WITHOUT_END: Final = 8.0
-"""A median of so many times the least one is that of a queue that grows."""
-GENERATOR_BUSY: Final = 0.85
-REFUSED_S: Final = 1.0
-"""What a simulated refusal counts as in the fit, at least. Nobody was refused in reality (``_usable``): costs are
-far too high then, and the fewer are refused the better."""
-MOST_LOST: Final = 0.01
-"""Share of the requests of a scenario that may go without an answer."""
-MOST_SPREAD: Final = 1.5
-"""Beyond, the few draws of a simulation have another mean than theirs."""
-EVALUATIONS: Final = 320
-FIT_REQUESTS: Final = 320
-"""Of each scenario, in the fit: it simulates all of them a few hundred times."""
 SCENARIO_S: Final = 0.8
 MOST_REQUESTS: Final = 1600
 SLOWEST_INLINE_US: Final = 900.0
@@ -98,17 +51,18 @@ class Observation:
     """In the fit."""
 
     @property
-    def is_inline(self) -> bool:
-        return self.configuration.tuning.inline_below_us > 0
-
-    @property
     def cpu_per_request_s(self) -> float:
         """Of the server."""
         return self.usage.cpu_s / self.scenario.arrivals.count
 
     @property
-    def quantiles_s(self) -> list[float]:
-        return percentiles(self.result.latency_s[self.result.codes == 0], QUANTILES)
+    def is_profile(self) -> bool:
+        """Whether it is the profile's own traffic."""
+        return self.scenario.name.startswith(PROFILE)
+
+    def percentiles_s(self, percents: Sequence[float]) -> list[float]:
+        """Of the latencies of what was answered."""
+        return percentiles(self.result.latency_s[self.result.codes == 0], percents)
 
 
 def scenarios(curve: Curve, rows: int, effort: float = 1.0) -> Iterator[Scenario]:
@@ -171,209 +125,6 @@ def asked(
         for scenario in given:
             result, used = served.replay_measured(scenario.arrivals)
             yield Observation(scenario, configuration, result, used, weight)
-
-
-def fit(
-    observations: Sequence[Observation],
-    curve: Curve,
-    cores: int,
-    effort: float = 1.0,
-    stalls: Stalls = NONE,
-    over: Over = never,
-    *,
-    client_apart: bool = False,
-) -> Costs:
-    """The costs under which the simulator answers most like the servers did, as far as they are found before it is
-    ``over``. ``client_apart``: the load generator had cores of its own."""
-    usable = _usable(observations)
-    # Without stalls: in so few requests they would strike by chance, and hardly below the highest of QUANTILES.
-    start = dataclasses.replace(_read_off(usable, curve), client_apart=float(client_apart))
-    crowded = {is_crowded(each.configuration, start, cores) for each in usable}
-    if len(crowded) == 1:  # what all have in common cannot be told from the rest
-        start = dataclasses.replace(start, crowding=0.0)
-    names = [name for name in FITTED if len(crowded) > 1 or name != "crowding"]
-
-    def misfit(logarithms: Floats) -> float:
-        costs = _with(start, names, logarithms)
-        return sum(_distance(each, curve, costs, cores) for each in usable)
-
-    firsts = [np.log([given.get(name, getattr(start, name)) for name in names]) for given in STARTS]
-    evaluations = int(EVALUATIONS * effort)
-    found = [nelder_mead(misfit, first, step=0.4, evaluations=evaluations // 3, over=over) for first in firsts]
-    best, _ = min(found, key=lambda one: one[1])
-    for step in (0.3, 0.15):  # anew, since a simplex that has shrunk too early stays where it is
-        best, _ = nelder_mead(misfit, best, step=step, evaluations=evaluations // 2, over=over)
-    return _struck_as_often(_with(start, names, best), stalls, usable, curve, cores, over)
-
-
-def _struck_as_often(
-    costs: Costs, stalls: Stalls, observations: Sequence[Observation], curve: Curve, cores: int, over: Over
-) -> Costs:
-    """``costs`` under which stalls and late wakings strike the profile under the defaults as often as its end
-    shows. The meter knows how long they last, but it does not sleep and work in the pattern of this traffic."""
-    profile = [each for each in observations if each.scenario.name.startswith(PROFILE)]
-    if not profile or not (stalls.per_s or stalls.late_share):
-        return suffering(costs, stalls)
-    measured_s = statistics.median(
-        percentile(each.result.latency_s[each.result.codes == 0], END) for each in profile
-    )
-
-    def often(times: float) -> Costs:
-        return suffering(dataclasses.replace(costs, stall_scale=times), stalls)
-
-    def is_short(times: float) -> bool:
-        known = often(times)
-        ends_s = [
-            percentile(_simulated(profile[0], curve, known, cores, END_REQUESTS, seed).latency_s, END)
-            for seed in range(1, 1 + END_SEEDS)
-        ]
-        return statistics.median(ends_s) < measured_s
-
-    low, high = LEAST_OFTEN, MOST_OFTEN
-    for step in range(END_STEPS):
-        if over():
-            return often((low + high) / 2 if step else 1.0)
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_short(middle) else (low, middle)
-    return often((low + high) / 2)
-
-
-def _usable(observations: Sequence[Observation]) -> list[Observation]:
-    """Without those that say nothing of the server's costs: where the generator could not keep up, or nobody.
-
-    Raises TuningError where nothing was answered.
-    """
-    answered = [each for each in observations if (each.result.codes != 0).mean() <= MOST_LOST]
-    if not answered:
-        raise TuningError(
-            "the calibration's requests got no answers.",
-            hint="Serve the model and ask it once: the answer says why. What takes seconds cannot be tuned.",
-        )
-    lone_s = min(each.quantiles_s[2] for each in answered)
-    kept = [
-        each
-        for each in answered
-        if each.quantiles_s[2] < QUEUE_WITHOUT_END * lone_s and max(each.result.busy) < GENERATOR_BUSY
-    ]
-    return kept or answered
-
-
-def suffering(costs: Costs, stalls: Stalls) -> Costs:
-    """``costs`` on a machine that has ``stalls``, which strike this server ``stall_scale`` times as often as the
-    meter."""
-    return dataclasses.replace(
-        costs,
-        stalls_per_s=stalls.per_s * costs.stall_scale,
-        stall_us=_thinned(np.array(stalls.lengths_us or (0.0,))),
-        late_share=min(1.0, stalls.late_share * costs.stall_scale),
-        late_waking_us=_thinned(np.array(stalls.late_waking_us or (0.0,))),
-    )
-
-
-def misfits(observations: Sequence[Observation], curve: Curve, costs: Costs, cores: int) -> list[tuple[Any, ...]]:
-    """For each observation: its name, whether inline, the measured and the simulated quantiles."""
-    return [
-        (
-            each.scenario.name,
-            each.is_inline,
-            each.quantiles_s,
-            percentiles(_simulated(each, curve, costs, cores).latency_s, QUANTILES),
-        )
-        for each in observations
-    ]
-
-
-def nelder_mead(
-    function: Callable[[Floats], float], start: Floats, *, step: float, evaluations: int, over: Over = never
-) -> tuple[Floats, float]:
-    """Where ``function`` is least, near ``start``, and what it is there."""
-    points = [start, *(start + step * unit for unit in np.eye(len(start)))]
-    simplex = sorted(
-        ((function(point), index, point) for index, point in enumerate(points)), key=lambda one: one[:2]
-    )
-    used, serial = len(points), len(points)
-    while used < evaluations and not over():
-        worst, centre = simplex[-1], np.mean([one[2] for one in simplex[:-1]], axis=0)
-        reflected = 2 * centre - worst[2]
-        value = function(reflected)
-        used += 1
-        if value < simplex[0][0]:
-            further = 3 * centre - 2 * worst[2]
-            other = function(further)
-            used += 1
-            reflected, value = (further, other) if other < value else (reflected, value)
-        elif value >= simplex[-2][0]:
-            reflected = (centre + (reflected if value < worst[0] else worst[2])) / 2
-            inner = function(reflected)
-            used += 1
-            if inner >= min(value, worst[0]):
-                lowest = simplex[0][2]
-                shrunk = [lowest + 0.5 * (one[2] - lowest) for one in simplex[1:]]
-                simplex = [simplex[0], *((function(each), serial + n, each) for n, each in enumerate(shrunk))]
-                used, serial = used + len(shrunk), serial + len(shrunk)
-                simplex.sort(key=lambda one: one[:2])
-                continue
-            value = inner
-        serial += 1
-        simplex = sorted([*simplex[:-1], (value, serial, reflected)], key=lambda one: one[:2])
-    return simplex[0][2], simplex[0][0]
-
-
-def _read_off(observations: Sequence[Observation], curve: Curve) -> Costs:
-    lone = [each for each in observations if each.scenario.name == LONE] or list(observations)
-    best = min(lone, key=lambda each: each.quantiles_s[2])
-    answered = best.result.codes == 0
-    late_us = best.result.lateness_s[answered] * 1e6
-    rows = int(best.scenario.arrivals.rows[0])
-    run_us = best.usage.compute_s / max(1, best.usage.runs) * 1e6
-    return dataclasses.replace(
-        Costs(),
-        cold_run_us=max(0.0, run_us - curve.run_us(rows)),
-        late_us=_thinned(_usual(late_us)),
-    )
-
-
-def _usual(samples: Floats) -> Floats:
-    """Without those that a stall made, which is simulated by itself."""
-    low, middle, high = np.quantile(samples, (0.1, 0.5, 0.9))
-    kept: Floats = samples[samples <= middle + 3 * max(high - middle, middle - low)]
-    return kept
-
-
-def _thinned(samples: Floats) -> tuple[float, ...]:
-    """At most MOST_SAMPLES that have the same distribution."""
-    if len(samples) > MOST_SAMPLES:
-        samples = np.quantile(samples, (np.arange(MOST_SAMPLES) + 0.5) / MOST_SAMPLES)
-    return tuple(round(float(each), 2) for each in samples)
-
-
-def _with(costs: Costs, names: Sequence[str], logarithms: Floats) -> Costs:
-    values: dict[str, Any] = {name: math.exp(value) for name, value in zip(names, logarithms, strict=True)}
-    values["spread"] = min(values["spread"], MOST_SPREAD)
-    return dataclasses.replace(costs, **values)
-
-
-def _distance(observed: Observation, curve: Curve, costs: Costs, cores: int) -> float:
-    """How far the quantiles and the processor time are apart, in squared logarithms; the median counts most."""
-    measured = np.array(observed.quantiles_s)
-    outcome = _simulated(observed, curve, costs, cores, FIT_REQUESTS)
-    refused_s = max(REFUSED_S, 2 * measured[-1])
-    latency_s = np.where(np.isfinite(outcome.latency_s), outcome.latency_s, refused_s)
-    simulated = np.array(percentiles(latency_s, QUANTILES))
-    used = 0.0
-    if observed.scenario.arrivals.count >= LEAST_FOR_CPU and observed.cpu_per_request_s > 0:
-        used = math.log(outcome.cpu_s / outcome.latency_s.size / observed.cpu_per_request_s) ** 2
-    shape = (np.array(WEIGHTS) * np.log(simulated / measured) ** 2).sum()
-    return float(observed.weight * (shape + CPU_WEIGHT * used))
-
-
-def _simulated(
-    observed: Observation, curve: Curve, costs: Costs, cores: int, most: int = MOST_REQUESTS, seed: int = 0
-) -> Outcome:
-    arrivals = observed.scenario.arrivals
-    if arrivals.count > most:
-        arrivals = Arrivals(arrivals.instants_s[:most], arrivals.rows[:most])
-    return simulate(arrivals, observed.configuration, curve, costs, cores=cores, seed=seed)
 
 
 def _groups(size: int, count: int, pause_s: float, rows: int) -> Arrivals:

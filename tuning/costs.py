@@ -23,7 +23,7 @@ FITTED: Final = (
     *("network_us", "tick_us", "read_us", "answer_us", "after_us", "extra_cold", "cools_us", "warms_us"),
     *("hop_us", "thread_us", "spread", "crowding"),
 )
-"""What ``calibration.fit`` finds by the simplex method; ``stall_scale`` comes after it, the others are
+"""What ``fitting.fit`` finds by the simplex method; ``stall_scale`` comes after it, the others are
 measured."""
 
 

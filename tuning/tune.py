@@ -16,7 +16,7 @@ import numpy as np
 from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.tuning_file import TuningFile
-from rapide.tuning import busyness, calibration, sample_rows, stall_meter
+from rapide.tuning import busyness, calibration, fitting, sample_rows, stall_meter
 from rapide.tuning.budget import Budget, Over
 from rapide.tuning.configuration import default_configuration
 from rapide.tuning.costs import Costs
@@ -188,7 +188,7 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
             site, found.curves[0], rows, traffic, lambda text, share: step(text, share * 0.6), request.effort
         )
         step("fitting the server's costs", 0.6)
-        learnt.costs = calibration.fit(
+        learnt.costs = fitting.fit(
             observations,
             found.curves[0],
             len(request.cpus),
@@ -199,7 +199,7 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
         )
         learnt.calibrated_for = key
         learnt.save(request.learnt_path)
-    found.costs = calibration.suffering(learnt.costs, found.stalls)
+    found.costs = fitting.suffering(learnt.costs, found.stalls)
 
 
 def _at_a_telling_load(found: Found, setting: Setting) -> Setting:

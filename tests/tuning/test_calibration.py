@@ -1,72 +1,11 @@
-"""Fitting: a machine that is simulated is found again."""
+"""How a calibration asks."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
-from rapide.loadtests.replay.result import ReplayResult
-from rapide.profiles.arrivals import Arrivals
-from rapide.server.tuning_file import ModelTuning
-from rapide.tuning.budget import never
-from rapide.tuning.calibration import (
-    ALWAYS_INLINE_US,
-    PROFILE,
-    Observation,
-    Scenario,
-    _struck_as_often,
-    configurations,
-    fit,
-    misfits,
-    nelder_mead,
-    scenarios,
-    suffering,
-)
-from rapide.tuning.configuration import Configuration
-from rapide.tuning.costs import Costs
-from rapide.tuning.errors import TuningError
-from rapide.tuning.served import Usage
-from rapide.tuning.simulator import simulate
-from rapide.tuning.stall_meter import Stalls
+from rapide.tuning.calibration import ALWAYS_INLINE_US, configurations
 from tests.tuning.curves_of import curve_of
-
-CURVE = curve_of(lambda rows: 20 + 2.0 * rows)
-TRUE = replace(
-    Costs(), network_us=90.0, tick_us=70.0, read_us=30.0, answer_us=20.0, cold_run_us=0.0, stalls_per_s=1e-3
-)
-
-
-def observed(inline_below_us: float) -> list[Observation]:
-    configuration = Configuration(1, ModelTuning(inline_below_us=inline_below_us))
-    found = []
-    for scenario in scenarios(CURVE, 1, effort=0.3):
-        outcome = simulate(scenario.arrivals, configuration, CURVE, TRUE, cores=2)
-        count = scenario.arrivals.count
-        result = ReplayResult(
-            scenario.arrivals.instants_s,
-            outcome.latency_s,
-            np.zeros(count),
-            np.zeros(count, np.int16),
-            scenario.arrivals.rows,
-            np.zeros(count, np.int64),
-            ["m"],
-            [0.1],
-        )
-        compute_s = outcome.runs * CURVE.run_us(1) * 1e-6
-        found.append(Observation(scenario, configuration, result, Usage(outcome.cpu_s, outcome.runs, compute_s)))
-    return found
-
-
-def test_the_costs_of_a_known_machine_are_found_again() -> None:
-    observations = [*observed(0.0), *observed(1e6)]
-    costs = fit(observations, CURVE, 2)
-    for name, _, measured, simulated in misfits(observations, CURVE, costs, 2):
-        assert simulated[2] == pytest.approx(measured[2], rel=0.15), name
-    for each in observations:
-        outcome = simulate(each.scenario.arrivals, each.configuration, CURVE, costs, cores=2)
-        assert outcome.cpu_s == pytest.approx(each.usage.cpu_s, rel=0.25), each.scenario.name
 
 
 @pytest.mark.parametrize(
@@ -77,43 +16,3 @@ def test_a_calibration_runs_the_model_both_ways_where_that_can_be(row_us: float,
     asked = configurations(curve_of(lambda rows: 70 + row_us * rows), 1)
     assert [each.tuning.inline_below_us for each in asked] == ways
     assert {each.workers for each in asked} == {1}
-
-
-def profile_of(costs: Costs) -> Observation:
-    """The profile under the defaults, on a machine that is simulated."""
-    arrivals = Arrivals(np.cumsum(np.random.default_rng(1).exponential(1 / 2000, 4000)), np.full(4000, 1))
-    configuration = Configuration(1, ModelTuning())
-    outcome = simulate(arrivals, configuration, CURVE, costs, cores=2)
-    result = replace(
-        observed(0.0)[0].result,
-        intended_s=arrivals.instants_s,
-        latency_s=outcome.latency_s,
-        lateness_s=np.zeros(arrivals.count),
-        codes=np.zeros(arrivals.count, np.int16),
-        rows=arrivals.rows,
-    )
-    return Observation(Scenario(PROFILE, arrivals), configuration, result, Usage(outcome.cpu_s, outcome.runs, 1.0))
-
-
-def test_how_often_stalls_strike_is_seen_at_the_end_of_the_profile() -> None:
-    """Twice as often as the meter saw; and a later look at the machine does not forget it."""
-    met = Stalls(10.0, (3000.0,), 0.0, ())
-    seen = profile_of(suffering(replace(TRUE, stall_scale=2.0), met))
-    found = _struck_as_often(TRUE, met, [seen], CURVE, 2, never)
-    assert 1.4 < found.stall_scale < 2.8
-    assert suffering(found, met).stalls_per_s == found.stalls_per_s == pytest.approx(10.0 * found.stall_scale)
-    assert _struck_as_often(TRUE, Stalls(), [seen], CURVE, 2, never).stall_scale == 1.0
-
-
-def test_a_calibration_without_answers_says_so() -> None:
-    refused = [replace(each, result=replace(each.result, codes=each.result.codes + 8)) for each in observed(0.0)]
-    with pytest.raises(TuningError, match="no answers"):
-        fit(refused, CURVE, 2)
-
-
-def test_the_simplex_finds_a_valley() -> None:
-    best, value = nelder_mead(
-        lambda x: float((x[0] - 3) ** 2 + 10 * (x[1] + x[0]) ** 2), np.array([0.0, 0.0]), step=0.5, evaluations=200
-    )
-    assert value < 1e-3
-    assert best == pytest.approx([3, -3], abs=0.1)

@@ -12,10 +12,10 @@ import pytest
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning import stall_meter
-from rapide.tuning.calibration import suffering
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.errors import TuningError
+from rapide.tuning.fitting import suffering
 from rapide.tuning.simulator import simulate
 from rapide.tuning.stall_meter import AWAKE_S, LOOK_S, NAPS_S, NONE, SLEEP_S, Stalls, Watch, measure, together
 from tests.tuning.curves_of import curve_of

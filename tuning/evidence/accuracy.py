@@ -24,7 +24,7 @@ from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.tuning_file import ModelTuning
-from rapide.tuning import calibration, sample_rows, stall_meter
+from rapide.tuning import calibration, fitting, sample_rows, stall_meter
 from rapide.tuning.calibration import Observation, Scenario
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.curve import Curve
@@ -244,7 +244,7 @@ def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[s
         on_step(f"{model}: fitting to {profile} on {len(cpus)} cores")
         arrivals = traffic[profile]
         seen = [each for each in observations if _belongs(each.scenario, profile, int(arrivals.rows[0]))]
-        costs = calibration.fit(
+        costs = fitting.fit(
             seen, collected.curve, len(cpus), stalls=stalls, client_apart=len(cpus) < len(TOGETHER)
         )
         for _, configuration in (one for one in CONFIGURATIONS[model] if one[0] == cpus):
