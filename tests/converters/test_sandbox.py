@@ -19,6 +19,7 @@ from rapide.cli.stopping import cleared_away
 from rapide.converters.errors import ConversionError, GateRefused
 from rapide.converters.limits import GIB, Limits
 from rapide.converters.sandbox import Sandbox
+from tests.alive import is_alive, still_alive
 
 LIMITS = Limits(memory_bytes=GIB, time_s=20.0, file_bytes=1_000_000)
 MODULE = "tests.converters.child_tasks"
@@ -48,14 +49,6 @@ def ended_badly(sandbox: Sandbox) -> str:
     with sandbox, pytest.raises(ConversionError) as error:
         sandbox.ask()
     return str(error.value)
-
-
-def is_alive(process: int) -> bool:
-    """Zombies that nobody reaps count as dead."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_full_disk_is_told_by_its_folder(child: Make, tmp_path: Path) -> None:
@@ -210,10 +203,7 @@ def test_grandchildren_end_with_it(child: Make) -> None:
     with child("breed") as sandbox:
         grandchild = sandbox.ask()
         assert is_alive(grandchild)
-    give_up_s = time.monotonic() + 5
-    while is_alive(grandchild) and time.monotonic() < give_up_s:
-        pass
-    assert not is_alive(grandchild)
+    assert still_alive([grandchild], within_s=5) == []
 
 
 def test_nobody_escapes_the_end(child: Make, tmp_path: Path) -> None:
@@ -225,10 +215,7 @@ def test_nobody_escapes_the_end(child: Make, tmp_path: Path) -> None:
             pass
         escaped = int(told.read_text())
         assert is_alive(escaped)
-    give_up_s = time.monotonic() + 5
-    while is_alive(escaped) and time.monotonic() < give_up_s:
-        pass
-    assert not is_alive(escaped)
+    assert still_alive([escaped], within_s=5) == []
 
 
 def test_processes_are_counted(child: Make) -> None:

@@ -27,6 +27,7 @@ import pytest
 
 from rapide.proto import health_pb2
 from tests import models
+from tests.alive import is_alive, still_alive
 from tests.integration.server_process import (
     HOST,
     RapideServer,
@@ -283,14 +284,7 @@ def test_workers_do_not_outlive_their_supervisor(constant: Path) -> None:
     with running(constant, *TWO) as server:
         pids = server.children
         os.kill(server.pid, signal.SIGKILL)
-        eventually(lambda: not any(_is_alive(pid) for pid in pids), "the workers are gone")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+        assert still_alive(pids) == []
 
 
 # Leaving.
@@ -405,7 +399,7 @@ def test_nothing_is_left_behind(constant: Path) -> None:
         assert server.wait() == 0
         assert not any(folder.exists() for folder in folders)
         assert children_of(server.pid) == []
-        assert not any(_is_alive(pid) for pid in pids)
+        assert not any(is_alive(pid) for pid in pids)
 
 
 def _mapped_state_folders(pid: int) -> set[Path]:

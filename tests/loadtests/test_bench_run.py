@@ -15,6 +15,7 @@ import pytest
 
 from rapide.loadtests.bench.contestants import CONTESTANTS, SERVERS
 from rapide.loadtests.bench.processes import ServerProcess, _descendants
+from tests.alive import still_alive
 
 pytestmark = pytest.mark.integration
 
@@ -113,7 +114,7 @@ def test_a_run_that_is_told_to_end_leaves_no_paused_server_behind() -> None:
         finally:
             run.kill()
     assert len(started) > len(SERVERS)
-    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+    assert still_alive(started) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from rapide.server.repository.digest import file_digest_text
 from rapide.tuning.configuration import default_configuration
 from rapide.tuning.served import Served, Site
 from tests import models
+from tests.alive import still_alive
 
 pytestmark = pytest.mark.integration
 
@@ -40,10 +40,7 @@ def test_ctrl_c_while_a_server_stops_leaves_none_behind(tmp_path: Path, monkeypa
     again.join()
     assert served._running.poll() is not None
     assert not list(work.iterdir())
-    until_s = time.monotonic() + 10
-    while any(map(_is_alive, workers)) and time.monotonic() < until_s:  # they see that their supervisor is gone
-        time.sleep(0.05)
-    assert not [pid for pid in workers if _is_alive(pid)]
+    assert still_alive(workers) == []  # they see that their supervisor is gone
 
 
 _TUNING = """
@@ -68,15 +65,4 @@ def test_a_tuning_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None
         servers: list[int] = json.loads(tuning.stdout.readline())
         assert len(servers) == 2
         tuning.kill()
-    until_s = time.monotonic() + 20
-    while any(map(_is_alive, servers)) and time.monotonic() < until_s:
-        time.sleep(0.05)
-    assert not [pid for pid in servers if _is_alive(pid)]
-
-
-def _is_alive(pid: int) -> bool:
-    """A zombie is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    assert still_alive(servers) == []
