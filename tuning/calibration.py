@@ -1,7 +1,9 @@
 """Asks a real server in a few ways, for the simulator's costs to be fitted to its answers (``fitting``).
 
-Asked are lone requests, groups that come at once, and random arrivals at three rates, once with the model on the
-loop and once on a thread, and before, between and after them the profile's own traffic under the defaults."""
+Asked are lone requests, groups that come at once, and random arrivals at three rates, with the model on the loop
+and on a thread, and the profile's own traffic under the defaults. All of it by turns, forwards and backwards: a
+machine is half as fast again from one minute to the next, and what is asked in one of them alone is taken for the
+server's."""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
-PROFILE_WEIGHT: Final = 6.0
-"""Of all times together: a machine is not the same every minute."""
+PROFILE_WEIGHT: Final = 2.0
+"""Of each time that the profile is asked; another way of asking counts 1, in two halves."""
 SCENARIO_S: Final = 0.8
 MOST_REQUESTS: Final = 1600
 SLOWEST_INLINE_US: Final = 900.0
@@ -56,6 +58,11 @@ class Observation:
         return self.usage.cpu_s / self.scenario.arrivals.count
 
     @property
+    def run_s(self) -> float:
+        """Of the model, on average; 0 if none ran."""
+        return self.usage.compute_s / self.usage.runs if self.usage.runs else 0.0
+
+    @property
     def is_profile(self) -> bool:
         """Whether it is the profile's own traffic."""
         return self.scenario.name.startswith(PROFILE)
@@ -63,6 +70,19 @@ class Observation:
     def percentiles_s(self, percents: Sequence[float]) -> list[float]:
         """Of the latencies of what was answered."""
         return percentiles(self.result.latency_s[self.result.codes == 0], percents)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One server that is asked: the defaults under the profile, or another configuration in the other ways."""
+
+    configuration: Configuration
+    is_profile: bool
+
+    @property
+    def weight(self) -> float:
+        """Of each of its observations in the fit."""
+        return PROFILE_WEIGHT if self.is_profile else 0.5
 
 
 def scenarios(curve: Curve, rows: int, effort: float = 1.0) -> Iterator[Scenario]:
@@ -90,22 +110,24 @@ def observe(
     on_step: Callable[[str, float], None],
     effort: float = 1.0,
 ) -> list[Observation]:
-    """Asks real servers: one worker that runs the model on a thread, one that runs it on the loop, and before,
-    between and after them the defaults under the profile's own ``traffic``, which counts most."""
-    given = list(scenarios(curve, rows, effort))
-    default = default_configuration(len(site.cpus))
-    profile = [Scenario(PROFILE, traffic)]
-    ways = configurations(curve, rows)
-    turns = [(default, profile)]
-    for way in ways:
-        turns += [(way, given), (default, profile)]
+    """Asks real servers: one worker that runs the model on a thread, one that runs it on the loop, and the
+    defaults under the profile's own ``traffic``, which counts most."""
+    given = list(scenarios(curve, rows, effort / 2))
+    all_turns = turns(configurations(curve, rows), default_configuration(len(site.cpus)))
     found: list[Observation] = []
-    for number, (configuration, asked_for) in enumerate(turns):
-        what = "the profile under the defaults" if asked_for is profile else "with a real server"
-        on_step(f"calibrating: {what}", number / len(turns))
-        weight = PROFILE_WEIGHT / (1 + len(ways)) if asked_for is profile else 1.0
-        found += asked(site, configuration, asked_for, weight)
+    for number, turn in enumerate(all_turns):
+        what = "the profile under the defaults" if turn.is_profile else "with a real server"
+        on_step(f"calibrating: {what}", number / len(all_turns))
+        asked_for = [Scenario(PROFILE, traffic)] if turn.is_profile else given
+        found += asked(site, turn.configuration, asked_for, turn.weight)
     return found
+
+
+def turns(ways: Sequence[Configuration], default: Configuration) -> list[Turn]:
+    """Who is asked, in order: every way twice, forwards and backwards, and the profile before, between and
+    after."""
+    profile, there = Turn(default, is_profile=True), [Turn(way, is_profile=False) for way in ways]
+    return [profile, *there, profile, *reversed(there), profile]
 
 
 def configurations(curve: Curve, rows: int) -> list[Configuration]:

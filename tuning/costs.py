@@ -5,7 +5,9 @@ core was halted (measured here: 270 µs of processor time for a lone request, 35
 *warm* value times a factor that falls from ``1 + extra_cold`` to 1 as the worker works and rises again as it
 sleeps, both exponentially. The rest is small: waking up, a part for each tick of the loop, a part for each
 request, the hops to a thread and back, and what is done when the answers are out, which only the next request
-feels; and one turn of the loop takes more than another, for no reason that is known here. Beyond the worker there
+feels; and one turn of the loop takes more than another, for no reason that is known here, and so do the runs that
+it starts. A run takes more than its curve says, for there it ran again and again with its memory at hand: by a
+factor that holds on a warm worker, and on a cold one by another and by a constant. Beyond the worker there
 are the client and the network, constant but for how late the generator sends. And all that runs is interrupted by
 the machine now and then, and all that sleeps is now and then woken late."""
 
@@ -21,9 +23,9 @@ from rapide.server.repository.fields import FieldError, Fields
 MOST_SAMPLES: Final = 512
 FITTED: Final = (
     *("network_us", "tick_us", "read_us", "answer_us", "after_us", "extra_cold", "cools_us", "warms_us"),
-    *("hop_us", "thread_us", "spread", "crowding"),
+    *("hop_us", "thread_us", "spread", "run_scale", "cold_run_us", "cold_run"),
 )
-"""What ``fitting.fit`` finds by the simplex method; ``stall_scale`` comes after it, the others are
+"""What ``fitting.fit`` finds by least squares; ``stall_scale`` comes after it, the others are
 measured."""
 
 
@@ -52,18 +54,19 @@ class Costs:
     """Time constant of getting cold."""
     warms_us: float = 500.0
     """Time constant of getting warm, in time worked."""
+    run_scale: float = 1.1
+    """What a run takes on a warm worker, times what its curve says: there it ran again and again."""
     cold_run_us: float = 30.0
-    """What a run takes more on a cold worker."""
+    """What a run takes more on a cold worker, however many rows it has."""
+    cold_run: float = 0.3
+    """And times what its curve says, by which it takes more there: memory that others have used meanwhile."""
     hop_us: float = 8.0
     """What a run on a thread costs the loop when it starts, and again when it is back."""
     thread_us: float = 12.0
     """Until the thread is awake and the loop hears of it, there and back."""
     spread: float = 0.4
-    """How much a turn of the loop takes now more and now less than usual, the model's runs aside: the standard
-    deviation of the logarithm."""
-    crowding: float = 0.1
-    """How much more a turn of the loop takes where workers and load generator are more than the cores: they move
-    about, and find other things in the caches."""
+    """How much a turn of the loop, and the runs that it starts, take now more and now less than usual: the
+    standard deviation of the logarithm."""
     client_apart: float = 0.0
     """1 where the load generator has cores of its own, 0 where it shares the server's."""
     fold_us: float = 170.0

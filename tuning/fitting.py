@@ -1,7 +1,7 @@
 """Finds the simulator's costs: those under which it answers most like the servers of a calibration did.
 
 What can be read off is (how late the generator sends, what a cold run takes more); the rest is fitted so that
-the simulator gives the measured quantiles and processor time, by the simplex method, in logarithms, since all
+the simulator gives the measured quantiles and processor time, by least squares, in logarithms, since all
 are positive and of different sizes. Last comes the end of the distribution, which is the machine's: how often
 its stalls strike this server follows from the profile's."""
 
@@ -21,17 +21,18 @@ from rapide.tuning.calibration import LONE, Observation
 from rapide.tuning.costs import FITTED, MOST_SAMPLES, Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.errors import TuningError
-from rapide.tuning.simplex import nelder_mead
-from rapide.tuning.simulator import Outcome, is_crowded, simulate
-from rapide.tuning.slo import percentile, percentiles
+from rapide.tuning.least_squares import least_squares
+from rapide.tuning.simulator import Outcome, simulate
+from rapide.tuning.slo import percentiles
 from rapide.tuning.stall_meter import NONE, Stalls
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 QUANTILES: Final = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0)
-WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7)
-"""How much an error at each counts. Beyond are the machine's stalls and late wakings, which are measured by
-themselves, and fitted in one number: how often they strike."""
+WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7, 1.0, 1.0)
+"""How much an error at each counts, and one of the processor time of a request (what a turn takes behind its
+answers shows only there), and of the time of a run. Beyond are the machine's stalls and late wakings, which are
+measured by themselves, and fitted in one number: how often they strike."""
 END: Final = 99.0
 LEAST_OFTEN: Final = 0.25
 MOST_OFTEN: Final = 4.0
@@ -39,9 +40,6 @@ MOST_OFTEN: Final = 4.0
 END_STEPS: Final = 6
 END_SEEDS: Final = 6
 END_REQUESTS: Final = 20000
-CPU_WEIGHT: Final = 1.0
-"""Of the processor time of a request, beside the quantiles: what a turn takes behind its answers shows only
-there."""
 LEAST_FOR_CPU: Final = 1000
 """Requests: of fewer, opening the connections is too large a part."""
 STARTS: Final[tuple[Mapping[str, float], ...]] = (
@@ -60,8 +58,13 @@ MOST_LOST: Final = 0.01
 """Share of the requests of a scenario that may go without an answer."""
 MOST_SPREAD: Final = 1.5
 """Beyond, the few draws of a simulation have another mean than theirs."""
-EVALUATIONS: Final = 320
-FIT_REQUESTS: Final = 320
+EVALUATIONS: Final = 400
+STEP: Final = 0.2
+UNUSUAL: Final = 4.0
+"""In logarithms: a cost that is e⁴ times the usual one counts as an error of 1. Where nothing shows what it is, it
+is the usual one."""
+FAR: Final = 0.5
+FIT_REQUESTS: Final = 160
 """Of each scenario: all of them are simulated a few hundred times."""
 
 
@@ -80,22 +83,20 @@ def fit(
     usable = _usable(observations)
     # Without stalls: in so few requests they would strike by chance, and hardly below the highest of QUANTILES.
     start = dataclasses.replace(_read_off(usable, curve), client_apart=float(client_apart))
-    crowded = {is_crowded(each.configuration, start, cores) for each in usable}
-    if len(crowded) == 1:  # what all have in common cannot be told from the rest
-        start = dataclasses.replace(start, crowding=0.0)
-    names = [name for name in FITTED if len(crowded) > 1 or name != "crowding"]
 
-    def misfit(logarithms: Floats) -> float:
-        costs = _with(start, names, logarithms)
-        return sum(_distance(each, curve, costs, cores) for each in usable)
+    usual = np.log([getattr(start, name) for name in FITTED])
 
-    firsts = [np.log([given.get(name, getattr(start, name)) for name in names]) for given in STARTS]
+    def misfit(logarithms: Floats) -> Floats:
+        costs = _with(start, logarithms)
+        errors = [_errors(each, curve, costs, cores) for each in usable]
+        return np.concatenate([*errors, (logarithms - usual) / UNUSUAL])
+
+    firsts = [np.log([given.get(name, getattr(start, name)) for name in FITTED]) for given in STARTS]
     evaluations = int(EVALUATIONS * effort)
-    found = [nelder_mead(misfit, first, step=0.4, evaluations=evaluations // 3, over=over) for first in firsts]
+    found = [least_squares(misfit, first, step=STEP, evaluations=evaluations // 5, over=over) for first in firsts]
     best, _ = min(found, key=lambda one: one[1])
-    for step in (0.3, 0.15):  # anew, since a simplex that has shrunk too early stays where it is
-        best, _ = nelder_mead(misfit, best, step=step, evaluations=evaluations // 2, over=over)
-    return _struck_as_often(_with(start, names, best), stalls, usable, curve, cores, over)
+    best, _ = least_squares(misfit, best, step=STEP / 2, evaluations=evaluations // 2, over=over)
+    return _struck_as_often(_with(start, best), stalls, usable, curve, cores, over)
 
 
 def _struck_as_often(
@@ -106,18 +107,20 @@ def _struck_as_often(
     profile = [each for each in observations if each.is_profile]
     if not profile or not (stalls.per_s or stalls.late_share):
         return suffering(costs, stalls)
-    measured_s = statistics.median(each.percentiles_s([END])[0] for each in profile)
+    measured = statistics.median(_end_over_middle(each.percentiles_s([50.0, END])) for each in profile)
 
     def often(times: float) -> Costs:
         return suffering(dataclasses.replace(costs, stall_scale=times), stalls)
 
     def is_short(times: float) -> bool:
         known = often(times)
-        ends_s = [
-            percentile(_simulated(profile[0], curve, known, cores, END_REQUESTS, seed).latency_s, END)
+        ends = [
+            _end_over_middle(
+                percentiles(_simulated(profile[0], curve, known, cores, END_REQUESTS, seed).latency_s, [50.0, END])
+            )
             for seed in range(1, 1 + END_SEEDS)
         ]
-        return statistics.median(ends_s) < measured_s
+        return statistics.median(ends) < measured
 
     low, high = LEAST_OFTEN, MOST_OFTEN
     for step in range(END_STEPS):
@@ -126,6 +129,12 @@ def _struck_as_often(
         middle = (low + high) / 2
         low, high = (middle, high) if is_short(middle) else (low, middle)
     return often((low + high) / 2)
+
+
+def _end_over_middle(percentiles_s: Sequence[float]) -> float:
+    """That of a machine which is now faster and now slower stays much the same."""
+    middle_s, end_s = percentiles_s
+    return end_s / middle_s
 
 
 def _usable(observations: Sequence[Observation]) -> list[Observation]:
@@ -173,7 +182,7 @@ def _read_off(observations: Sequence[Observation], curve: Curve) -> Costs:
     run_us = best.usage.compute_s / max(1, best.usage.runs) * 1e6
     return dataclasses.replace(
         Costs(),
-        cold_run_us=max(0.0, run_us - curve.run_us(rows)),
+        cold_run_us=max(1.0, run_us - curve.run_us(rows)),
         late_us=_thinned(_usual(late_us)),
     )
 
@@ -192,24 +201,32 @@ def _thinned(samples: Floats) -> tuple[float, ...]:
     return tuple(round(float(each), 2) for each in samples)
 
 
-def _with(costs: Costs, names: Sequence[str], logarithms: Floats) -> Costs:
-    values: dict[str, Any] = {name: math.exp(value) for name, value in zip(names, logarithms, strict=True)}
+def _with(costs: Costs, logarithms: Floats) -> Costs:
+    values: dict[str, Any] = {name: math.exp(value) for name, value in zip(FITTED, logarithms, strict=True)}
     values["spread"] = min(values["spread"], MOST_SPREAD)
     return dataclasses.replace(costs, **values)
 
 
-def _distance(observed: Observation, curve: Curve, costs: Costs, cores: int) -> float:
-    """How far the quantiles and the processor time are apart, in squared logarithms; the median counts most."""
+def _errors(observed: Observation, curve: Curve, costs: Costs, cores: int) -> Floats:
+    """How far the quantiles, the processor time, and the time of a run are apart, in logarithms; each times the
+    root of its weight."""
     measured = np.array(observed.percentiles_s(QUANTILES))
     outcome = _simulated(observed, curve, costs, cores, FIT_REQUESTS)
     refused_s = max(REFUSED_S, 2 * measured[-1])
     latency_s = np.where(np.isfinite(outcome.latency_s), outcome.latency_s, refused_s)
-    simulated = np.array(percentiles(latency_s, QUANTILES))
-    used = 0.0
+    errors = np.log(np.array(percentiles(latency_s, QUANTILES)) / measured).tolist()
+    used = ran = 0.0
     if observed.scenario.arrivals.count >= LEAST_FOR_CPU and observed.cpu_per_request_s > 0:
-        used = math.log(outcome.cpu_s / outcome.latency_s.size / observed.cpu_per_request_s) ** 2
-    shape = (np.array(WEIGHTS) * np.log(simulated / measured) ** 2).sum()
-    return float(observed.weight * (shape + CPU_WEIGHT * used))
+        used = math.log(outcome.cpu_s / outcome.latency_s.size / observed.cpu_per_request_s)
+    if observed.run_s > 0:
+        ran = math.log(outcome.compute_s / outcome.runs / observed.run_s)
+    return _robust(np.array([*errors, used, ran])) * np.sqrt(observed.weight * np.array(WEIGHTS))
+
+
+def _robust(errors: Floats) -> Floats:
+    """Huber's: beyond FAR an error counts by itself, and not by its square."""
+    far = np.abs(errors)
+    return np.where(far <= FAR, errors, np.sign(errors) * np.sqrt(np.maximum(0.0, FAR * (2 * far - FAR))))
 
 
 def _simulated(observed: Observation, curve: Curve, costs: Costs, cores: int, most: int, seed: int = 0) -> Outcome:

@@ -28,7 +28,7 @@ from rapide.tuning.notes import note
 from rapide.tuning.proof import Measured, Proof, is_better, prove, telling_speed
 from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Setting, leading, run, search, window
+from rapide.tuning.search import Setting, leading, search, typical, window
 from rapide.tuning.served import Site
 from rapide.tuning.slo import percentiles
 from rapide.tuning.work_folder import work_folder
@@ -54,7 +54,7 @@ def tune(request: Request, on_step: OnStep) -> Found:
         found.candidates, found.simulated = search(
             setting, steps.within("search"), keep=FINALISTS, over=budget.over("search")
         )
-        setting = _at_a_telling_load(found, setting)
+        setting = _as_replayed(found, setting)
         _prove(request, found, site, steps, budget)
         _choose(found, setting)
         _widen(request, found, site, on_step)
@@ -202,14 +202,16 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
     found.costs = fitting.suffering(learnt.costs, found.stalls)
 
 
-def _at_a_telling_load(found: Found, setting: Setting) -> Setting:
-    """``setting`` with the load at which candidates are replayed, and what the simulator says of them under it."""
+def _as_replayed(found: Found, setting: Setting) -> Setting:
+    """``setting`` with the load at which candidates are replayed, and what the simulator says of them under all of
+    it: they were searched by its busiest moments, which a replay has less of."""
     request, default = found.request, found.candidate_of(found.default)
-    if request.objective != "throughput" or not request.rounds or default is None:
+    if not request.rounds or default is None:
         return setting
-    found.speed = telling_speed(default.speed, max(one.speed for one in found.candidates))
-    setting = replace(setting, arrivals=found.load)
-    found.candidates = [replace(one, outcome=run(one.configuration, setting)) for one in found.candidates]
+    if request.objective == "throughput":
+        found.speed = telling_speed(default.speed, max(one.speed for one in found.candidates))
+        setting = replace(setting, arrivals=found.load)
+    found.candidates = [replace(one, outcome=typical(one.configuration, setting)) for one in found.candidates]
     return setting
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rapide.tuning.calibration import ALWAYS_INLINE_US, configurations
+from rapide.tuning.calibration import ALWAYS_INLINE_US, configurations, turns
+from rapide.tuning.configuration import default_configuration
 from tests.tuning.curves_of import curve_of
 
 
@@ -16,3 +17,12 @@ def test_a_calibration_runs_the_model_both_ways_where_that_can_be(row_us: float,
     asked = configurations(curve_of(lambda rows: 70 + row_us * rows), 1)
     assert [each.tuning.inline_below_us for each in asked] == ways
     assert {each.workers for each in asked} == {1}
+
+
+def test_everything_is_asked_by_turns_forwards_and_backwards() -> None:
+    """What drifts meanwhile hits all alike: the mean place in line is the same for everybody."""
+    ways = configurations(curve_of(lambda rows: 70 + 2 * rows), 1)
+    all_turns = turns(ways, default_configuration(2))
+    places = {way: [place for place, turn in enumerate(all_turns) if turn.configuration == way] for way in ways}
+    assert {sum(each) / len(each) for each in places.values()} == {3.0}
+    assert [place for place, turn in enumerate(all_turns) if turn.is_profile] == [0, 3, 6]

@@ -15,7 +15,7 @@ from rapide.tuning.calibration import PROFILE, Observation, Scenario, scenarios
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.errors import TuningError
-from rapide.tuning.fitting import _struck_as_often, fit, suffering
+from rapide.tuning.fitting import _robust, _struck_as_often, fit, suffering
 from rapide.tuning.served import Usage
 from rapide.tuning.simulator import simulate
 from rapide.tuning.slo import percentile
@@ -44,8 +44,8 @@ def observed(inline_below_us: float) -> list[Observation]:
             ["m"],
             [0.1],
         )
-        compute_s = outcome.runs * CURVE.run_us(1) * 1e-6
-        found.append(Observation(scenario, configuration, result, Usage(outcome.cpu_s, outcome.runs, compute_s)))
+        usage = Usage(outcome.cpu_s, outcome.runs, outcome.compute_s)
+        found.append(Observation(scenario, configuration, result, usage))
     return found
 
 
@@ -57,6 +57,7 @@ def test_the_costs_of_a_known_machine_are_found_again() -> None:
         measured_s = each.percentiles_s([50.0])[0]
         assert percentile(outcome.latency_s, 50) == pytest.approx(measured_s, rel=0.15), each.scenario.name
         assert outcome.cpu_s == pytest.approx(each.usage.cpu_s, rel=0.25), each.scenario.name
+        assert outcome.compute_s / outcome.runs == pytest.approx(each.run_s, rel=0.25), each.scenario.name
 
 
 def profile_of(costs: Costs) -> Observation:
@@ -83,6 +84,21 @@ def test_how_often_stalls_strike_is_seen_at_the_end_of_the_profile() -> None:
     assert 1.4 < found.stall_scale < 2.8
     assert suffering(found, met).stalls_per_s == found.stalls_per_s == pytest.approx(10.0 * found.stall_scale)
     assert _struck_as_often(TRUE, Stalls(), [seen], CURVE, 2, never).stall_scale == 1.0
+
+
+def test_a_machine_that_was_slower_meanwhile_is_not_one_with_more_stalls() -> None:
+    met = Stalls(10.0, (3000.0,), 0.0, ())
+    seen = profile_of(suffering(TRUE, met))
+    slower = replace(seen, result=replace(seen.result, latency_s=1.5 * seen.result.latency_s))
+    scales = [_struck_as_often(TRUE, met, [each], CURVE, 2, never).stall_scale for each in (seen, slower)]
+    assert scales[0] == scales[1]
+
+
+def test_one_error_that_is_far_off_counts_less_than_its_square() -> None:
+    errors = _robust(np.array([0.1, -0.5, 2.0, -8.0]))
+    assert errors[:2] == pytest.approx([0.1, -0.5])
+    assert errors[2:] ** 2 == pytest.approx([0.5 * (2 * 2 - 0.5), 0.5 * (2 * 8 - 0.5)])
+    assert errors[3] < 0
 
 
 def test_a_calibration_without_answers_says_so() -> None:

@@ -85,7 +85,7 @@ def test_a_variant_that_needs_fewer_cores_is_told_first(tmp_path: Path) -> None:
     fast = curve_of(lambda rows: 5.0 * rows, Knobs("int8"))
     one.curves.append(fast)
     small = Configuration(2, fast.knobs.tuning)
-    one.candidates = [Candidate(small, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100))]
+    one.candidates = [Candidate(small, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100, 0.05))]
     note(one)
     first, second = one.notes[0].split(", or ")
     assert "with the variant int8" in first
@@ -137,7 +137,7 @@ def test_one_that_holds_at_no_load_is_told_to_ask_for_less(tmp_path: Path) -> No
 def test_what_was_only_simulated_is_told_as_well(tmp_path: Path) -> None:
     one = found(tmp_path, "p99<1ms")
     one.proofs = []
-    one.candidates = [Candidate(DEFAULT, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100))]
+    one.candidates = [Candidate(DEFAULT, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100, 0.05))]
     note(one)
     assert "p99 3 ms" in one.notes[0]
 

@@ -13,12 +13,14 @@ from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs, Warmth
-from rapide.tuning.simulator import Outcome, _shared, is_crowded, simulate
+from rapide.tuning.simulator import Outcome, simulate
 from tests.tuning.curves_of import curve_of
 
 FAST = curve_of(lambda rows: 5 + 0.1 * rows)
 SLOW = curve_of(lambda rows: 1000 + 500 * rows)
-QUIET = Costs(network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0, spread=0, stalls_per_s=1e-6)
+QUIET = Costs(
+    network_us=0, send_us=0, receive_us=0, extra_cold=0, cold_run_us=0, spread=0, run_scale=1, cold_run=0
+)
 
 
 def arrivals_of(*instants_s: float, rows: int = 1) -> Arrivals:
@@ -47,15 +49,15 @@ def test_a_thread_costs_hops_and_the_loop_goes_on_meanwhile() -> None:
     assert two.runs == 2, "what came while it ran is one batch"
 
 
-def test_a_loop_takes_time_from_its_own_thread_where_there_is_one_core() -> None:
-    def first_us(cores: int, *, company: bool) -> float:
-        arrivals = arrivals_of(0.1, *([0.1005] * 4 if company else []))
-        outcome = simulate(arrivals, Configuration(1, ModelTuning()), SLOW, QUIET, cores=cores, client=False)
-        return float(outcome.latency_s[0]) * 1e6
+def test_who_comes_while_a_thread_has_the_only_core_waits_for_its_end() -> None:
+    """Two sessions, so that only cores are short: the second run begins at once beside the first, or after it."""
 
-    assert first_us(1, company=False) == pytest.approx(first_us(2, company=False))
-    turn_us = QUIET.tick_us + 4 * QUIET.read_us + QUIET.after_us
-    assert first_us(1, company=True) - first_us(2, company=True) == pytest.approx(turn_us, abs=1)
+    def second_us(cores: int) -> float:
+        configuration = Configuration(1, ModelTuning(sessions=2))
+        outcome = simulate(arrivals_of(0.1, 0.1005), configuration, SLOW, QUIET, cores=cores, client=False)
+        return float(outcome.latency_s[1]) * 1e6
+
+    assert second_us(1) - second_us(3) == pytest.approx(1500 - 500, abs=100)
 
 
 def test_a_thread_tells_only_when_the_loop_lets_go_of_the_lock() -> None:
@@ -89,33 +91,6 @@ def test_who_comes_alone_time_after_time_runs_before_the_others_of_its_turn_are_
     lone, pair = [0.1, 0.2, 0.3], [0.4, 0.4]
     assert outcome_of(arrivals_of(*lone, *pair)).runs == 3 + 2
     assert outcome_of(arrivals_of(*pair)).runs == 1, "nobody knows yet that they come alone"
-
-
-@pytest.mark.parametrize(
-    ("workers", "cores", "client", "apart", "crowded"),
-    [(1, 1, True, 1.0, False), (1, 1, True, 0.0, True), (2, 2, True, 0.0, True), (2, 2, False, 0.0, False)],
-)
-def test_more_processes_than_cores_take_longer(
-    workers: int, cores: int, client: bool, apart: float, crowded: bool
-) -> None:
-    arrivals, configuration = arrivals_of(*np.arange(1, 301) * 0.01), Configuration(workers, ModelTuning())
-    costs = replace(QUIET, client_apart=apart, crowding=1.0)
-    assert is_crowded(configuration, costs, cores, client=client) == crowded
-
-    def median_us(known: Costs) -> float:
-        outcome = simulate(arrivals, configuration, FAST, known, cores=cores, client=client)
-        return float(np.median(outcome.latency_s)) * 1e6
-
-    more_us = QUIET.read_us + QUIET.tick_us + QUIET.answer_us if crowded else 0.0
-    assert median_us(costs) - median_us(replace(costs, crowding=0.0)) == pytest.approx(more_us, rel=0.1, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("workers", "threads", "cores", "share"),
-    [(1, 1, 1, 1.0), (1, 1, 2, 0.0), (1, 2, 2, 0.5), (2, 1, 2, 1.0), (2, 1, 3, 0.5), (1, 1, 8, 0.0)],
-)
-def test_what_a_loop_takes_from_its_threads(workers: int, threads: int, cores: int, share: float) -> None:
-    assert _shared(workers, threads, cores) == share
 
 
 def test_a_generator_with_cores_of_its_own_does_not_slow_the_server() -> None:
@@ -223,6 +198,15 @@ def test_what_comes_while_a_worker_is_woken_late_waits_too() -> None:
     outcome = simulate(together, Configuration(1, ModelTuning()), FAST, drowsy, cores=2, client=False)
     assert outcome.runs == 2
     assert outcome.latency_s[:3] * 1e3 == pytest.approx([2.0, 1.5, 1.0], abs=0.2)
+
+
+def test_a_run_takes_more_than_its_curve_says_and_more_on_a_cold_worker() -> None:
+    costs = replace(QUIET, run_scale=1.5, cold_run=1.0, cold_run_us=20.0, warms_us=1e6)
+    lone = outcome_of(arrivals_of(0.1), costs=costs)
+    assert lone.compute_s * 1e6 == pytest.approx(5.1 * (1.5 + 1.0) + 20.0, rel=0.01)
+    arrivals = arrivals_of(*np.arange(1, 3001) * 1e-5)
+    flood = outcome_of(arrivals, costs=replace(costs, warms_us=1.0), max_batch_rows=1)
+    assert flood.compute_s / flood.runs * 1e6 == pytest.approx(5.1 * 1.5, rel=0.05)
 
 
 def test_a_worker_gets_cold_asleep_and_warm_at_work() -> None:

@@ -1,4 +1,4 @@
-"""``python -m rapide.tuning.evidence replays|accuracy|gains|caps|plans|render``: renders docs/tuning.md anew.
+"""``python -m rapide.tuning.evidence replays|accuracy|gains|caps|plans|waits|render``: renders docs/tuning.md.
 
 ``replays`` asks the servers that ``accuracy`` then compares the simulator with; only the former needs a quiet
 machine."""
@@ -6,7 +6,6 @@ machine."""
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import pickle
@@ -20,7 +19,7 @@ from typing import Any
 
 from rapide.server.machine import read_machine
 from rapide.tuning import stall_meter
-from rapide.tuning.evidence import accuracy, caps, gains, planned, subjects
+from rapide.tuning.evidence import accuracy, caps, gains, planned, subjects, waits
 from rapide.tuning.evidence.page import page
 
 DOCS = Path("docs")
@@ -29,7 +28,7 @@ DOCS = Path("docs")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("replays", "accuracy", "gains", "caps", "plans", "render"))
+    parser.add_argument("what", choices=("replays", "accuracy", "gains", "caps", "plans", "waits", "render"))
     parser.add_argument(
         "--model", choices=tuple(subjects.KINDS), action="append", help="only this one (repeatable)"
     )
@@ -44,18 +43,23 @@ def main() -> int:
         return _replays(work, names)
     if args.what != "render":
         subjects.train(work / "models")
-        if document.get("edition") != subjects.EDITION:  # figures of other models say nothing of these
-            document = {"edition": subjects.EDITION}
         machine = read_machine()
+        of_this = {"edition": subjects.EDITION, "processor": machine.processor}
+        if any(document.get(name) != value for name, value in of_this.items()):
+            document = {}  # figures of other models, or of another machine, say nothing of these
+        document |= of_this
         cpus = tuple(range(machine.cores.usable))
         models = {name: kind.words for name, kind in subjects.KINDS.items()}
-        document |= {"models": models, "cores": len(cpus), "processor": machine.processor}
+        document |= {"models": models, "cores": len(cpus)}
         if args.what == "gains":
             measured = _gains(work, names, args.profile, cpus)
+        elif args.what == "waits":  # of no model
+            measured = waits.measure(cpus[0])
         else:
             measured = {"accuracy": _accuracy, "caps": _caps, "plans": _plans}[args.what](work, names)
-        found = {_key(row): row for row in [*document.get(args.what, []), *measured]}
-        document[args.what] = sorted(found.values(), key=lambda row: list(subjects.KINDS).index(row["model"]))
+        others = [row for row in document.get(args.what, []) if args.profile or row.get("model") not in names]
+        found = {_key(row): row for row in [*others, *measured]}
+        document[args.what] = sorted(found.values(), key=lambda row: _place(row.get("model", "")))
         stamp = min(_asked(work, name)[0] for name in names) if args.what == "accuracy" else _stamp()
         earlier = ", some rows earlier" if len(found) > len(measured) else ""
         document["measured"] = document.get("measured", {}) | {args.what: f"{stamp}{earlier}"}
@@ -90,16 +94,24 @@ def _stamp() -> str:
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What of a row is asked, and not found."""
-    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile", "rows"))
+    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile", "rows", "burst_ms"))
+
+
+def _place(model: str) -> int:
+    """Of a row about ``model``, or about none."""
+    return list(subjects.KINDS).index(model) if model else 0
 
 
 def _accuracy(work: Path, names: list[str]) -> list[dict[str, Any]]:
     collected = {name: _asked(work, name)[1] for name in names}
     stalls = stall_meter.together([each.stalls for each in collected.values()])
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # nothing is measured here, only simulated
-        rest = itertools.repeat(stalls), itertools.repeat(_say)
-        judged = pool.map(accuracy.judge, collected.values(), names, *rest)
-        return [one.to_json() for comparisons in judged for one in comparisons]
+        judged = [
+            pool.submit(accuracy.judge, each, name, cpus, stalls, _say)
+            for name, each in collected.items()
+            for cpus in each.observations
+        ]
+        return [one.to_json() for comparisons in judged for one in comparisons.result()]
 
 
 def _gains(

@@ -1,17 +1,18 @@
-"""Twelve configurations × four profiles: what the simulator says, and what a real server then does.
+"""Fifteen configurations × four profiles: what the simulator says, and what a real server then does.
 
 Two steps. ``collect`` asks real servers: first as a calibration does, then, in rounds, every configuration with
 every profile; between them it watches how often the machine stalls. ``judge`` fits the costs to the calibration
 alone, and compares what the simulator makes of them with the replays.
 
-Most servers have one core, and the load generator the other: a generator that shares its cores with the server is
-part of what it measures. Two workers have both cores, and share them with it."""
+Two of five servers have one core, and the load generator the other: a generator that shares its cores with the
+server is part of what it measures. The others have both cores and share them with it, as in a tuning on a machine
+of two cores: loops, the model's threads and the generator wait for one another."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,7 @@ SECONDS: Final = 4.0
 ROUNDS: Final = 3
 """Replays of each, some minutes apart: what is compared is the median of their percentiles, since one pause of 10
 ms in one of them can make the p99 of all their requests ten times as long."""
-SEEDS: Final = 6
+SEEDS: Final = 12
 """Simulations, likewise."""
 SATURATED: Final = 0.7
 """Share of its busiest place from which on a machine is called saturated: there a small error in cost is a large
@@ -63,21 +64,24 @@ ALONE, TOGETHER = (0,), (0, 1)
 CONFIGURATIONS: Final[Mapping[str, Sequence[tuple[tuple[int, ...], Configuration]]]] = {
     "linear": (
         (ALONE, Configuration(1, ModelTuning())),
-        (ALONE, Configuration(1, ModelTuning(inline_below_us=0.0))),
         (ALONE, Configuration(1, ModelTuning(max_delay_us=1000.0))),
         (TOGETHER, Configuration(2, ModelTuning())),
+        (TOGETHER, Configuration(2, ModelTuning(inline_below_us=0.0))),
+        (TOGETHER, Configuration(1, ModelTuning())),
     ),
     "forest": (
         (ALONE, Configuration(1, ModelTuning())),
-        (ALONE, Configuration(1, ModelTuning(inline_below_us=0.0))),
         (ALONE, Configuration(1, ModelTuning(max_batch_rows=8, inline_below_us=INLINE_US))),
         (TOGETHER, Configuration(2, ModelTuning())),
+        (TOGETHER, Configuration(2, ModelTuning(max_batch_rows=8, inline_below_us=INLINE_US))),
+        (TOGETHER, Configuration(1, ModelTuning(inline_below_us=0.0))),
     ),
     "network": (
         (ALONE, Configuration(1, ModelTuning())),
         (ALONE, Configuration(1, ModelTuning(inline_below_us=INLINE_US))),
-        (ALONE, Configuration(1, ModelTuning(max_delay_us=2000.0))),
         (TOGETHER, Configuration(2, ModelTuning())),
+        (TOGETHER, Configuration(2, ModelTuning(inline_below_us=INLINE_US))),
+        (TOGETHER, Configuration(1, ModelTuning(sessions=2))),
     ),
 }
 """By model: the server's processors, and how it serves. With the defaults it is calibrated, too."""
@@ -214,33 +218,31 @@ def collect(root: Path, name: str, folder: Path, on_step: Callable[[str], None])
 
 def _calibrated(site: Site, curve: Curve, traffic: Mapping[str, Arrivals]) -> Sequence[Observation]:
     """As ``calibration.observe``, for all profiles at once: their traffic has one row or many."""
-    asked = [
+    given = [
         scenario
         for rows in (1, OFFLINE_ROWS)
-        for scenario in calibration.scenarios(curve, rows, EFFORT if rows == 1 else EFFORT / 2)
+        for scenario in calibration.scenarios(curve, rows, EFFORT / 2 if rows == 1 else EFFORT / 4)
     ]
     profiles = [Scenario(f"{calibration.PROFILE} {name}", arrivals) for name, arrivals in traffic.items()]
-    default = default_configuration(len(site.cpus))
-
-    def under_defaults() -> Iterator[Observation]:
-        return calibration.asked(site, default, profiles, calibration.PROFILE_WEIGHT / (1 + len(ways)))
-
-    ways = calibration.configurations(curve, 1)
-    found = list(under_defaults())
-    for configuration in ways:
-        found += [*calibration.asked(site, configuration, asked), *under_defaults()]
+    found: list[Observation] = []
+    for turn in calibration.turns(calibration.configurations(curve, 1), default_configuration(len(site.cpus))):
+        asked_for = profiles if turn.is_profile else given
+        found += calibration.asked(site, turn.configuration, asked_for, turn.weight)
     return found
 
 
-def judge(collected: Collected, model: str, stalls: Stalls, on_step: Callable[[str], None]) -> list[Comparison]:
-    """Simulates what was replayed, with costs that are fitted to the calibration as in a tuning.
+def judge(
+    collected: Collected, model: str, cpus: tuple[int, ...], stalls: Stalls, on_step: Callable[[str], None]
+) -> list[Comparison]:
+    """Simulates what was replayed on ``cpus``, with costs that are fitted to the calibration as in a tuning.
 
     ``stalls``: of the machine, whichever model was asked meanwhile; the seconds beside one model alone are too few
     to know them.
     """
     found = []
     traffic = loads(collected.curve)
-    for (cpus, observations), profile in itertools.product(collected.observations.items(), PROFILES):
+    observations = collected.observations[cpus]
+    for profile in PROFILES:
         on_step(f"{model}: fitting to {profile} on {len(cpus)} cores")
         arrivals = traffic[profile]
         seen = [each for each in observations if _belongs(each.scenario, profile, int(arrivals.rows[0]))]

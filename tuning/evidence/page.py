@@ -27,11 +27,12 @@ generator's, and absolute times are this machine's alone. Measured: {measured}.
 _METHOD = f"""\
 Each configuration is served by a real `rapide serve`, and four profiles are replayed over gRPC, open loop, each
 request timed from the instant at which it was due; {ROUNDS} times {SECONDS:g} s each, some minutes apart. A server
-of one worker has one core and the load generator the other; two workers share both cores with it. The simulator
-knows of the model its cost curve; of the server what a calibration found, as a tuning makes it (lone requests,
-groups, random arrivals, and the profile under the defaults, all of it asked before the replays); of the machine
-for how long it takes a core away or wakes somebody late, as a watching process saw it between the replays, and
-how often that strikes, from the end of the profile's distribution in the calibration.
+on one core leaves the other to the load generator; one on two cores shares both with it, as in a tuning on two
+cores. The simulator knows of the model its cost curve; of the server what a calibration found, as a tuning makes
+it (lone requests, groups, random arrivals, and the profile under the defaults, all of it asked before the
+replays); of the machine for how long it takes a core away or wakes somebody late, as a watching process saw it
+between the replays, and how often that strikes, from how far the end of the profile's distribution lies from its
+middle in the calibration.
 Shown are the median of {SEEDS} simulations' percentiles, the median of the {ROUNDS} replays', and the former / the
 latter. The calibration saw the defaults under these profiles, one worker with the model on the loop and on threads
 under other traffic, and no other configuration. Marked †
@@ -96,6 +97,12 @@ A cap on rows per run pays where a row costs more in a large run than in a small
 thread, in µs, with other rows in each run, as a tuning measures and a server meets them, and with the same rows
 again and again, when the processor remembers its way through the model:
 """
+_WAITS = """\
+Who wakes does not get its core at once, if somebody works there. A process that sleeps for a millisecond at a time
+and works for 50 µs, as the loop of a server does, beside another on the same core that works and sleeps for as
+long as the table says, as a thread that runs a model: by how much later it wakes than alone, and what the
+simulator's cores make of the same (`tuning/simulation/cores.py`).
+"""
 _NO_CAPS = "none of the models"
 
 
@@ -115,6 +122,8 @@ def page(document: Mapping[str, Any]) -> str:
         parts += ["## Tuned against default", *_gains(document["gains"])]
     if document.get("caps"):
         parts += ["## Rows per run", *_rows_per_run(document["caps"])]
+    if document.get("waits"):
+        parts += ["## Waiting for a core", *_waits(document["waits"])]
     if document.get("plans"):
         parts += ["## Planned against real", *_plans(document["plans"])]
     return "\n".join(parts).rstrip() + "\n"
@@ -256,6 +265,19 @@ def _asked(row: Mapping[str, Any]) -> str:
     large_per_s = row.get("large_per_s", 0)
     few = f"{row['rate_per_s'] - round(large_per_s)} × {row['rows']}"
     return f"{few} + {large_per_s:g} × {LARGE}" if large_per_s else few
+
+
+def _waits(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield _WAITS
+    yield (
+        "| the other works for, ms | wait more than 0.2 ms: measured | simulated | p99 of the wait, ms: measured "
+        "| simulated |"
+    )
+    yield "|---:|---:|---:|---:|---:|"
+    for row in rows:
+        shares = f"{row['measured_share']:.0%} | {row['simulated_share']:.0%}"
+        ends = f"{row['measured_p99_ms']:.2f} | {row['simulated_p99_ms']:.2f}"
+        yield f"| {row['burst_ms']:g} | {shares} | {ends} |"
 
 
 def _plans(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
