@@ -25,7 +25,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
-PROFILE_WEIGHT: Final = 2.0
+PROFILE_WEIGHT: Final = 4.0
 """Of each time that the profile is asked; another way of asking counts 1, in two halves."""
 SCENARIO_S: Final = 0.8
 MOST_REQUESTS: Final = 1600

@@ -63,7 +63,7 @@ class Costs:
     hop_us: float = 8.0
     """What a run on a thread costs the loop when it starts, and again when it is back."""
     thread_us: float = 12.0
-    """Until the thread is awake and the loop hears of it, there and back."""
+    """Until a thread is awake, and again until the loop hears of it."""
     spread: float = 0.4
     """How much a turn of the loop, and the runs that it starts, take now more and now less than usual: the
     standard deviation of the logarithm."""

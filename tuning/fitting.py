@@ -64,7 +64,7 @@ UNUSUAL: Final = 4.0
 """In logarithms: a cost that is e⁴ times the usual one counts as an error of 1. Where nothing shows what it is, it
 is the usual one."""
 FAR: Final = 0.5
-FIT_REQUESTS: Final = 160
+FIT_REQUESTS: Final = 320
 """Of each scenario: all of them are simulated a few hundred times."""
 
 
@@ -88,7 +88,11 @@ def fit(
 
     def misfit(logarithms: Floats) -> Floats:
         costs = _with(start, logarithms)
-        errors = [_errors(each, curve, costs, cores) for each in usable]
+        errors = [
+            _errors(each, _simulated(same[0], curve, costs, cores, FIT_REQUESTS))
+            for same in _alike(usable)
+            for each in same
+        ]
         return np.concatenate([*errors, (logarithms - usual) / UNUSUAL])
 
     firsts = [np.log([given.get(name, getattr(start, name)) for name in FITTED]) for given in STARTS]
@@ -207,11 +211,18 @@ def _with(costs: Costs, logarithms: Floats) -> Costs:
     return dataclasses.replace(costs, **values)
 
 
-def _errors(observed: Observation, curve: Curve, costs: Costs, cores: int) -> Floats:
+def _alike(observations: Sequence[Observation]) -> list[list[Observation]]:
+    """Those of the same traffic under the same configuration, which are simulated once."""
+    groups: dict[Any, list[Observation]] = {}
+    for each in observations:
+        groups.setdefault((id(each.scenario.arrivals), each.configuration), []).append(each)
+    return list(groups.values())
+
+
+def _errors(observed: Observation, outcome: Outcome) -> Floats:
     """How far the quantiles, the processor time, and the time of a run are apart, in logarithms; each times the
     root of its weight."""
     measured = np.array(observed.percentiles_s(QUANTILES))
-    outcome = _simulated(observed, curve, costs, cores, FIT_REQUESTS)
     refused_s = max(REFUSED_S, 2 * measured[-1])
     latency_s = np.where(np.isfinite(outcome.latency_s), outcome.latency_s, refused_s)
     errors = np.log(np.array(percentiles(latency_s, QUANTILES)) / measured).tolist()

@@ -17,8 +17,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 DAMPING: Final = 0.1
 """At first: between a small step downhill and the whole way to where a linear function would be least."""
 EASIER, HARDER = 0.3, 4.0
-TRIALS: Final = 3
-"""Steps tried with the same derivatives."""
+MOST_DAMPING: Final = 1e3
+"""Where not even so small a step leads down it is at the bottom, as far as a rough function has one."""
 
 
 def least_squares(
@@ -36,7 +36,7 @@ def least_squares(
         used += len(point)
         curvature, downhill = slopes.T @ slopes, -slopes.T @ values
         is_lower = False
-        for _ in range(TRIALS):
+        while not is_lower and damping < MOST_DAMPING and used < evaluations:
             damped = curvature + damping * np.diag(np.diag(curvature) + 1e-9)
             there = point + np.linalg.lstsq(damped, downhill, rcond=None)[0]
             found = function(there)
@@ -45,7 +45,6 @@ def least_squares(
             damping *= EASIER if is_lower else HARDER
             if is_lower:
                 point, values = there, found
-                break
-        if not is_lower and damping > 1e3:
+        if not is_lower:
             break
     return point, float(values @ values)

@@ -18,7 +18,7 @@ from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.tuning_file import TuningFile
 from rapide.tuning import busyness, calibration, fitting, sample_rows, stall_meter
 from rapide.tuning.budget import Budget, Over
-from rapide.tuning.configuration import default_configuration
+from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curves import Subject, explore, in_child, sizes_for
 from rapide.tuning.errors import TuningError
@@ -31,6 +31,7 @@ from rapide.tuning.reasons import reasons
 from rapide.tuning.search import Setting, leading, search, typical, window
 from rapide.tuning.served import Site
 from rapide.tuning.slo import percentiles
+from rapide.tuning.traffic import MOST_REQUESTS
 from rapide.tuning.work_folder import work_folder
 
 CALIBRATION_REQUESTS: Final = 4000
@@ -54,8 +55,8 @@ def tune(request: Request, on_step: OnStep) -> Found:
         found.candidates, found.simulated = search(
             setting, steps.within("search"), keep=FINALISTS, over=budget.over("search")
         )
-        setting = _as_replayed(found, setting)
-        _prove(request, found, site, steps, budget)
+        setting = _at_a_telling_load(found, setting)
+        _prove(request, found, setting, site, steps, budget)
         _choose(found, setting)
         _widen(request, found, site, on_step)
     found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(), len(request.cpus))
@@ -141,6 +142,7 @@ def evidence(found: Found) -> dict[str, Any]:
         "predicted": [
             {"configuration": one.configuration.words, **_figures(one.outcome.latency_s)}
             for one in found.candidates
+            if not found.proofs or found.proof_of(one.configuration)
         ],
         "measured": [
             {"configuration": one.configuration.words, "rounds": [_figures(each.latency_s) for each in one.rounds]}
@@ -202,20 +204,16 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
     found.costs = fitting.suffering(learnt.costs, found.stalls)
 
 
-def _as_replayed(found: Found, setting: Setting) -> Setting:
-    """``setting`` with the load at which candidates are replayed, and what the simulator says of them under all of
-    it: they were searched by its busiest moments, which a replay has less of."""
+def _at_a_telling_load(found: Found, setting: Setting) -> Setting:
+    """``setting`` with the load at which candidates are replayed."""
     request, default = found.request, found.candidate_of(found.default)
-    if not request.rounds or default is None:
+    if request.objective != "throughput" or not request.rounds or default is None:
         return setting
-    if request.objective == "throughput":
-        found.speed = telling_speed(default.speed, max(one.speed for one in found.candidates))
-        setting = replace(setting, arrivals=found.load)
-    found.candidates = [replace(one, outcome=typical(one.configuration, setting)) for one in found.candidates]
-    return setting
+    found.speed = telling_speed(default.speed, max(one.speed for one in found.candidates))
+    return replace(setting, arrivals=found.load)
 
 
-def _prove(request: Request, found: Found, site: Site, steps: _Steps, budget: Budget) -> None:
+def _prove(request: Request, found: Found, setting: Setting, site: Site, steps: _Steps, budget: Budget) -> None:
     if not request.rounds or found.default is None:
         return
     default = found.candidate_of(found.default)
@@ -227,9 +225,23 @@ def _prove(request: Request, found: Found, site: Site, steps: _Steps, budget: Bu
         return measured.figure(request.slo, request.objective)
 
     step = steps.within("prove")
+    step("simulating what is replayed", 0.0)
+    _predict(found, setting, chosen)
     found.proofs = prove(
         site, [found.default, *chosen], found.load, request.rounds, step, budget=budget, figure=figure
     )
+
+
+def _predict(found: Found, setting: Setting, chosen: Sequence[Configuration]) -> None:
+    """What the simulator says of those that are replayed, under all of it: they were found by its busiest moments,
+    of which a replay has less."""
+    whole = replace(setting, most_requests=MOST_REQUESTS)
+    found.candidates = [
+        replace(one, outcome=typical(one.configuration, whole))
+        if one.configuration in (found.default, *chosen)
+        else one
+        for one in found.candidates
+    ]
 
 
 def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapide.tuning.simulation.clock import Clock
-from rapide.tuning.simulation.cores import SLICE_S, Burst, Cores
+from rapide.tuning.simulation.cores import Burst, Cores
 
 
 def ran(count: int, works: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -57,18 +57,7 @@ def test_no_core_is_given_twice_nor_idles_while_somebody_waits(count: int, works
             assert sum(other_s <= instant_s < its_end_s for other_s, its_end_s in spans) == count
 
 
-@pytest.mark.parametrize(
-    ("stands", "lasts_s", "comes_s", "begins_s", "ends_s"),
-    [
-        (True, 0.002, 0.001, 0.002, 0.002),  # waits for the end
-        (True, 0.010, 0.001, SLICE_S, 0.011),  # waits for the end of a slice
-        (True, 0.010, 0.006, 0.006, 0.011),  # which is over: at once
-        (False, 0.002, 0.001, 0.001, 0.003),  # at once
-    ],
-)
-def test_work_that_stands_is_interrupted_when_it_has_had_a_slice(
-    stands: bool, lasts_s: float, comes_s: float, begins_s: float, ends_s: float
-) -> None:
+def test_work_that_lasts_is_interrupted_by_who_wakes_and_goes_on_after_it() -> None:
     clock, begun, ended = Clock(), [], []
     cores = Cores(clock, 1)
 
@@ -76,11 +65,11 @@ def test_work_that_stands_is_interrupted_when_it_has_had_a_slice(
         begun.append(at_s)
         cores.leave(core, at_s + 0.001)
 
-    cores.ask(0.0, Burst(clock, cores, lasts_s, ended.append, stands=stands).begin)
-    clock.at(comes_s, lambda at_s: cores.ask(at_s, begin))
+    cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
+    clock.at(0.002, lambda at_s: cores.ask(at_s, begin))
     clock.run()
-    assert begun == pytest.approx([begins_s])
-    assert ended == pytest.approx([ends_s])
+    assert begun == pytest.approx([0.002])
+    assert ended == pytest.approx([0.011])
 
 
 def test_who_was_interrupted_is_so_again_by_whoever_wakes() -> None:
@@ -91,7 +80,7 @@ def test_who_was_interrupted_is_so_again_by_whoever_wakes() -> None:
         begun.append(at_s)
         cores.leave(core, at_s + 0.001)
 
-    cores.ask(0.0, Burst(clock, cores, 0.010, ended.append).begin)
+    cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
     for comes_s in (0.005, 0.007, 0.009):
         clock.at(comes_s, lambda at_s: cores.ask(at_s, begin))
     clock.run()
@@ -103,9 +92,37 @@ def test_two_long_works_take_turns_on_one_core() -> None:
     clock, ended = Clock(), []
     cores = Cores(clock, 1)
     for _ in range(2):
-        cores.ask(0.0, Burst(clock, cores, 0.010, ended.append).begin)
+        cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
     clock.run()
     assert ended == pytest.approx([0.018, 0.020])
+
+
+def test_who_wakes_interrupts_also_where_somebody_was_interrupted_before() -> None:
+    """The loops of two workers take the cores of two threads, one after the other."""
+    clock, begun, ended = Clock(), [], []
+    cores = Cores(clock, 2)
+
+    def begin(core: int, at_s: float) -> None:
+        begun.append(at_s)
+        cores.leave(core, at_s + 0.001)
+
+    for _ in range(2):
+        cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
+    for comes_s in (0.0020, 0.0021):
+        clock.at(comes_s, lambda at_s: cores.ask(at_s, begin))
+    clock.run()
+    assert begun == pytest.approx([0.0020, 0.0021])
+    assert ended == pytest.approx([0.0110, 0.0110])
+
+
+def test_who_was_interrupted_goes_on_wherever_a_core_is_free_first() -> None:
+    clock, ended = Clock(), []
+    cores = Cores(clock, 2)
+    cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
+    cores.ask(0.0, lambda core, _: cores.leave(core, 0.003))
+    clock.at(0.002, lambda at_s: cores.ask(at_s, lambda core, now_s: cores.leave(core, now_s + 0.005)))
+    clock.run()
+    assert ended == pytest.approx([0.011])
 
 
 def test_help_of_another_core_is_had_when_it_is_free() -> None:

@@ -55,7 +55,7 @@ def test_the_costs_of_a_known_machine_are_found_again() -> None:
     for each in observations:
         outcome = simulate(each.scenario.arrivals, each.configuration, CURVE, costs, cores=2)
         measured_s = each.percentiles_s([50.0])[0]
-        assert percentile(outcome.latency_s, 50) == pytest.approx(measured_s, rel=0.15), each.scenario.name
+        assert percentile(outcome.latency_s, 50) == pytest.approx(measured_s, rel=0.2), each.scenario.name
         assert outcome.cpu_s == pytest.approx(each.usage.cpu_s, rel=0.25), each.scenario.name
         assert outcome.compute_s / outcome.runs == pytest.approx(each.run_s, rel=0.25), each.scenario.name
 

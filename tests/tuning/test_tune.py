@@ -14,7 +14,7 @@ from rapide.tuning.curve_child import entry_of
 from rapide.tuning.found import Found, Request, setting_of
 from rapide.tuning.search import judge, window
 from rapide.tuning.slo import Slo
-from rapide.tuning.tune import _as_replayed
+from rapide.tuning.tune import _predict
 from tests import models
 from tests.tuning.curves_of import curve_of
 
@@ -37,7 +37,7 @@ def test_predicted_is_what_all_of_the_replay_gives_and_not_its_busiest_moments(t
     setting = setting_of(found)
     searched = judge(default, replace(setting, arrivals=window(request.arrivals, 500)))
     found.candidates = [searched]
-    _as_replayed(found, setting)
+    _predict(found, setting, [])
     (predicted,) = found.candidates
     assert predicted.outcome.latency_s.size == request.arrivals.count
     assert predicted.percentile_s(50) < searched.percentile_s(50) / 2

@@ -1,4 +1,4 @@
-"""``python -m rapide.tuning.evidence replays|accuracy|gains|caps|plans|waits|render``: renders docs/tuning.md.
+"""``python -m rapide.tuning.evidence replays|accuracy|gains|caps|plans|render``: renders docs/tuning.md.
 
 ``replays`` asks the servers that ``accuracy`` then compares the simulator with; only the former needs a quiet
 machine."""
@@ -19,7 +19,7 @@ from typing import Any
 
 from rapide.server.machine import read_machine
 from rapide.tuning import stall_meter
-from rapide.tuning.evidence import accuracy, caps, gains, planned, subjects, waits
+from rapide.tuning.evidence import accuracy, caps, gains, planned, subjects
 from rapide.tuning.evidence.page import page
 
 DOCS = Path("docs")
@@ -28,7 +28,7 @@ DOCS = Path("docs")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("replays", "accuracy", "gains", "caps", "plans", "waits", "render"))
+    parser.add_argument("what", choices=("replays", "accuracy", "gains", "caps", "plans", "render"))
     parser.add_argument(
         "--model", choices=tuple(subjects.KINDS), action="append", help="only this one (repeatable)"
     )
@@ -44,22 +44,18 @@ def main() -> int:
     if args.what != "render":
         subjects.train(work / "models")
         machine = read_machine()
-        of_this = {"edition": subjects.EDITION, "processor": machine.processor}
-        if any(document.get(name) != value for name, value in of_this.items()):
-            document = {}  # figures of other models, or of another machine, say nothing of these
-        document |= of_this
+        if document.get("edition") != subjects.EDITION:  # figures of other models say nothing of these
+            document = {"edition": subjects.EDITION}
         cpus = tuple(range(machine.cores.usable))
         models = {name: kind.words for name, kind in subjects.KINDS.items()}
         document |= {"models": models, "cores": len(cpus)}
         if args.what == "gains":
             measured = _gains(work, names, args.profile, cpus)
-        elif args.what == "waits":  # of no model
-            measured = waits.measure(cpus[0])
         else:
             measured = {"accuracy": _accuracy, "caps": _caps, "plans": _plans}[args.what](work, names)
-        others = [row for row in document.get(args.what, []) if args.profile or row.get("model") not in names]
+        others = [row for row in document.get(args.what, []) if args.profile or row["model"] not in names]
         found = {_key(row): row for row in [*others, *measured]}
-        document[args.what] = sorted(found.values(), key=lambda row: _place(row.get("model", "")))
+        document[args.what] = sorted(found.values(), key=lambda row: list(subjects.KINDS).index(row["model"]))
         stamp = min(_asked(work, name)[0] for name in names) if args.what == "accuracy" else _stamp()
         earlier = ", some rows earlier" if len(found) > len(measured) else ""
         document["measured"] = document.get("measured", {}) | {args.what: f"{stamp}{earlier}"}
@@ -89,17 +85,12 @@ def _asked(work: Path, name: str) -> tuple[str, accuracy.Collected]:
 def _stamp() -> str:
     """Now, and how what is measured now runs."""
     way = "compiled" if read_machine().is_compiled else "interpreted"
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, the hot path {way}"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {read_machine().processor}, the hot path {way}"
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What of a row is asked, and not found."""
-    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile", "rows", "burst_ms"))
-
-
-def _place(model: str) -> int:
-    """Of a row about ``model``, or about none."""
-    return list(subjects.KINDS).index(model) if model else 0
+    return tuple(row.get(name) for name in ("model", "cores", "configuration", "profile", "rows"))
 
 
 def _accuracy(work: Path, names: list[str]) -> list[dict[str, Any]]:

@@ -20,9 +20,9 @@ small models, measures, and writes this page. How tuning is used: [guides/tune.m
 
 {models}
 
-Everything runs on one machine: the server, its workers and the load generator share {cores} cores of
-{processor} (a virtual machine). So the ends of the distributions hold the machine's own noise and the
-generator's, and absolute times are this machine's alone. Measured: {measured}.
+Each part was measured on one machine: the server, its workers and the load generator share the {cores} cores of a
+virtual machine. So the ends of the distributions hold the machine's own noise and the generator's, and absolute times are
+this machine's alone. Measured: {measured}.
 """
 _METHOD = f"""\
 Each configuration is served by a real `rapide serve`, and four profiles are replayed over gRPC, open loop, each
@@ -51,27 +51,22 @@ prediction and now below it.
 _BAD = """
 Why, as far as we know:
 
-* The end of the distribution is the machine's: a latency has three wakings in it (the generator's, the server's,
-  the generator's again), any of which may come late, and what is due meanwhile waits, too. So p99 lies where the
-  distribution is flat, and a few late wakings more or less move it far. How often they come is fitted to the p99
-  of the profile under the defaults, asked three times in the calibration, some minutes before the replays: a
-  machine that is quieter or busier then is predicted so. In the run of 2026-11-26 the calibration saw a p99 of
-  1.5 to 2.1 ms for the forest under steady traffic, and the replays 1.4 to 1.6; all its configurations are
-  predicted above.
-* Simulations scatter as well: a stall of some milliseconds strikes or not, and the median of six is a few tenths
-  off.
-* *linear, burst and idle-flood*: the p99 are the first requests after a pause, which find a server that is as
-  cold as it gets; forty of them in a replay.
-* *offline*, {rows} rows at a time: under the defaults of two workers p50 was 0.35 to 0.49 ms in the calibration
-  and 0.42 to 0.56 in the replays. Which worker has which connections is chance, and decides how cold each of
-  them is.
-* *two workers* with the model on threads: two threads, two loops and the generator want two cores at once. In
-  the simulator a loop holds up its own threads, and all else takes longer on average; it knows no waiting for a
-  core.
-* *A tuning on cores that it shares with the generator* is the case that this table has least of. There the stalls
-  are fitted to the p99 of two workers with threads, which has waiting for a core in it that the simulator does not
-  know, and the p99 of all other configurations comes out too high: for the forest under bursts 4.2 to 4.5 ms were
-  predicted for four candidates and 2.6 to 2.8 measured. Which is best is decided by the replays.
+* *The machine is not the same from one second to the next.* In the run of 2026-11-26, 14:30, a process that did
+  nothing but count was up to 45 % slower for seconds at a time, and the medians of quarters of a second of one
+  replay scattered by 3 to 24 % (standard deviation), where chance alone gives 1 to 3 %. A calibration of a minute
+  sees one state of it, and the replays, ten minutes later, others: so predictions of all configurations of a model
+  on so many cores are off to one side together, as those of the network and the forest on one core. The pairs above
+  say how near a prediction could be. On another machine four hours earlier, where 91 (p50) and 78 (p99) of 96 such
+  pairs were near, the simulator of that hour was within 20 % in 45 and 40 of 46 cases, three quarters of them on
+  one core.
+* *The end of the distribution* has three wakings in it (the generator's, the server's, the generator's again), any of
+  which may come late, and what is due meanwhile waits, too. So p99 lies where the distribution is flat, and some
+  ten pauses more or less of the machine, in a replay of four seconds, move it far; simulations scatter likewise,
+  by half for the same costs.
+* *offline*, {rows} rows at a time: requests are rare, and each finds a server as cold as it gets, on a core that
+  others have used meanwhile. Under the defaults, p50 of the linear model was 0.37 to 0.94 ms in one calibration.
+* *one core, the model on threads* (the defaults of forest and network): the loop and its own thread have one core
+  between them, and how the kernel shares it out is simulated by one simple rule.
 """
 _PLANS = """\
 A plan for a million requests a second, with replicas of one core (so that the generator has the other to
@@ -97,12 +92,6 @@ A cap on rows per run pays where a row costs more in a large run than in a small
 thread, in µs, with other rows in each run, as a tuning measures and a server meets them, and with the same rows
 again and again, when the processor remembers its way through the model:
 """
-_WAITS = """\
-Who wakes does not get its core at once, if somebody works there. A process that sleeps for a millisecond at a time
-and works for 50 µs, as the loop of a server does, beside another on the same core that works and sleeps for as
-long as the table says, as a thread that runs a model: by how much later it wakes than alone, and what the
-simulator's cores make of the same (`tuning/simulation/cores.py`).
-"""
 _NO_CAPS = "none of the models"
 
 
@@ -112,7 +101,6 @@ def page(document: Mapping[str, Any]) -> str:
         _INTRODUCTION.format(
             models="\n".join(f"* *{name}*: {words}" for name, words in document.get("models", {}).items()),
             cores=document.get("cores", "?"),
-            processor=document.get("processor", "?"),
             measured="; ".join(f"{part} {when}" for part, when in document.get("measured", {}).items()) or "never",
         )
     ]
@@ -122,8 +110,6 @@ def page(document: Mapping[str, Any]) -> str:
         parts += ["## Tuned against default", *_gains(document["gains"])]
     if document.get("caps"):
         parts += ["## Rows per run", *_rows_per_run(document["caps"])]
-    if document.get("waits"):
-        parts += ["## Waiting for a core", *_waits(document["waits"])]
     if document.get("plans"):
         parts += ["## Planned against real", *_plans(document["plans"])]
     return "\n".join(parts).rstrip() + "\n"
@@ -265,19 +251,6 @@ def _asked(row: Mapping[str, Any]) -> str:
     large_per_s = row.get("large_per_s", 0)
     few = f"{row['rate_per_s'] - round(large_per_s)} × {row['rows']}"
     return f"{few} + {large_per_s:g} × {LARGE}" if large_per_s else few
-
-
-def _waits(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield _WAITS
-    yield (
-        "| the other works for, ms | wait more than 0.2 ms: measured | simulated | p99 of the wait, ms: measured "
-        "| simulated |"
-    )
-    yield "|---:|---:|---:|---:|---:|"
-    for row in rows:
-        shares = f"{row['measured_share']:.0%} | {row['simulated_share']:.0%}"
-        ends = f"{row['measured_p99_ms']:.2f} | {row['simulated_p99_ms']:.2f}"
-        yield f"| {row['burst_ms']:g} | {shares} | {ends} |"
 
 
 def _plans(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

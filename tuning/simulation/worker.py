@@ -21,7 +21,7 @@ from rapide.tuning.costs import Costs, Warmth
 from rapide.tuning.curve import Curve
 from rapide.tuning.simulation.client import Callers, Client
 from rapide.tuning.simulation.clock import Clock, Waking
-from rapide.tuning.simulation.cores import STANDS, Burst, Cores
+from rapide.tuning.simulation.cores import Burst, Cores
 
 FOLD_EVERY: Final = 1024
 """Entries of one of the recorder's rings (``server.telemetry.version_block``)."""
@@ -83,6 +83,8 @@ class Worker:
         """Threads that were woken in this turn: they begin with the interpreter's lock."""
         self._landed: list[Batch[Entry]] = []
         self._running = 0
+        self._ran_s = 0.0
+        """Until then a thread kept caches and core warm."""
         self._there_s: list[float] = []
         self._asked: list[tuple[int, int]] = []
         self._next = 0
@@ -121,7 +123,8 @@ class Worker:
     def _wake(self, at_s: float) -> None:
         costs, slept_s = self._costs, at_s - self._slept_s
         if slept_s > 0:
-            self._warmth.slept(slept_s * 1e6)
+            idle_s = 0.0 if self._running else at_s - max(self._slept_s, self._ran_s)
+            self._warmth.slept(max(0.0, idle_s) * 1e6)
             self._stall_at_s += slept_s  # they come by time worked; what strikes a sleeper is a late waking
             self._slept_s = at_s
             # Late now and then, unless a thread keeps the core awake.
@@ -155,7 +158,7 @@ class Worker:
         self._cores.leave(core, now_s)
         for burst in self._starting:
             wakes_s = now_s + self._warmth.of(self._costs.thread_us) * 1e-6
-            self._clock.at(wakes_s, functools.partial(self._cores.ask, begin=burst.begin))
+            self._clock.at(wakes_s, functools.partial(self._cores.work, burst=burst))
         self._starting.clear()
         self._sleep(now_s)
 
@@ -279,7 +282,9 @@ class Worker:
             left -= 1
             if left:
                 return
-            self.computed_s += at_s - min(burst.first_began_s for burst in bursts)
+            self._warmth.worked(run_us)
+            self._ran_s = at_s
+            self.computed_s += at_s - tells_s - min(burst.first_began_s for burst in bursts)
             # To tell the loop it needs the interpreter's lock, which the loop has in its turns.
             told_s = max(at_s, self._ends_s + tells_s)
             if told_s > at_s:
@@ -289,8 +294,7 @@ class Worker:
 
         for _ in range(self._threads):
             lasts_s = run_s + self._stalls_s(run_s) + tells_s
-            stands = self._random.random() < STANDS
-            bursts.append(Burst(self._clock, self._cores, lasts_s, ended, stands=stands))
+            bursts.append(Burst(self._clock, self._cores, lasts_s, ended))
         self._starting += bursts
 
     def _land(self, batch: Batch[Entry], at_s: float) -> None:
