@@ -21,8 +21,8 @@ small models, measures, and writes this page. How tuning is used: [guides/tune.m
 {models}
 
 Each part was measured on one machine: the server, its workers and the load generator share the {cores} cores of a
-virtual machine. So the ends of the distributions hold the machine's own noise and the generator's, and absolute times are
-this machine's alone. Measured: {measured}.
+virtual machine. So the ends of the distributions hold the machine's own noise and the generator's, and absolute
+times are this machine's alone. Measured: {measured}.
 """
 _METHOD = f"""\
 Each configuration is served by a real `rapide serve`, and four profiles are replayed over gRPC, open loop, each
@@ -55,14 +55,14 @@ Why, as far as we know:
   nothing but count was up to 45 % slower for seconds at a time, and the medians of quarters of a second of one
   replay scattered by 3 to 24 % (standard deviation), where chance alone gives 1 to 3 %. A calibration of a minute
   sees one state of it, and the replays, ten minutes later, others: so predictions of all configurations of a model
-  on so many cores are off to one side together, as those of the network and the forest on one core. The pairs above
-  say how near a prediction could be. On another machine four hours earlier, where 91 (p50) and 78 (p99) of 96 such
-  pairs were near, the simulator of that hour was within 20 % in 45 and 40 of 46 cases, three quarters of them on
-  one core.
-* *The end of the distribution* has three wakings in it (the generator's, the server's, the generator's again), any of
-  which may come late, and what is due meanwhile waits, too. So p99 lies where the distribution is flat, and some
-  ten pauses more or less of the machine, in a replay of four seconds, move it far; simulations scatter likewise,
-  by half for the same costs.
+  on so many cores are off to one side together, as those of the network and the forest on one core. The pairs
+  above say how near a prediction could be. On another machine four hours earlier, where 91 (p50) and 78 (p99) of
+  96 such pairs were near, the simulator of that hour was within 20 % in 45 and 40 of 46 cases, three quarters of
+  them on one core.
+* *The end of the distribution* has three wakings in it (the generator's, the server's, the generator's again), any
+  of which may come late, and what is due meanwhile waits, too. So p99 lies where the distribution is flat, and
+  some ten pauses more or less of the machine, in a replay of four seconds, move it far; simulations scatter
+  likewise, by half for the same costs.
 * *offline*, {rows} rows at a time: requests are rare, and each finds a server as cold as it gets, on a core that
   others have used meanwhile. Under the defaults, p50 of the linear model was 0.37 to 0.94 ms in one calibration.
 * *one core, the model on threads* (the defaults of forest and network): the loop and its own thread have one core
