@@ -51,7 +51,7 @@ prediction and now below it.
 _BAD = """
 Why, as far as we know:
 
-* *The machine is not the same from one second to the next.* In the run of 2026-11-26, 14:30, a process that did
+* *The machine is not the same from one second to the next.* On the afternoon of these replays a process that did
   nothing but count was up to 45 % slower for seconds at a time, and the medians of quarters of a second of one
   replay scattered by 3 to 24 % (standard deviation), where chance alone gives 1 to 3 %. A calibration of a minute
   sees one state of it, and the replays, ten minutes later, others: so predictions of all configurations of a model
