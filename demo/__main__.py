@@ -14,6 +14,7 @@ from pathlib import Path
 from demo.calls import Call, WrongAnswer, calls_for, make_call
 from demo.server import HOST, NotServing, Server, free_ports
 from demo.training import Trained, train_all
+from rapide.cli.stopping import cleared_away
 
 FOLDER = Path(__file__).parents[1] / ".demo"
 """Where everything goes, anew each time; git does not look at it."""
@@ -23,6 +24,7 @@ class DemoFailed(Exception):
     """A step did not do what it should; the text says which."""
 
 
+@cleared_away()
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/demo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from demo.server import HOST, NotServing, Server, free_ports
+from tests.alive import still_alive
+from tests.integration.server_process import children_of
 from tests.models import linear, repository
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +47,20 @@ def test_the_demonstration_checks_itself(tmp_path: Path) -> None:
     cars = manifests[1]
     assert "GENERATED" in cars["description"]
     assert "no real cars" in cars["lineage"]["data_origin"]
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_one_that_is_told_to_end_takes_its_server_along(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "demo", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert any("Press Ctrl-C to stop." in line for line in demo.stdout)
+        servers = children_of(demo.pid)
+        demo.terminate()
+        assert demo.wait(60) == 128 + signal.SIGTERM
+    assert servers
+    assert still_alive(servers) == []
 
 
 @pytest.mark.integration
