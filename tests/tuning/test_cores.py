@@ -57,35 +57,30 @@ def test_no_core_is_given_twice_nor_idles_while_somebody_waits(count: int, works
             assert sum(other_s <= instant_s < its_end_s for other_s, its_end_s in spans) == count
 
 
-def test_work_that_lasts_is_interrupted_by_who_wakes_and_goes_on_after_it() -> None:
+@pytest.mark.parametrize(
+    ("count", "wake_s", "ends_s"),
+    [
+        pytest.param(1, [0.002], [0.011], id="and goes on after it"),
+        pytest.param(1, [0.005, 0.007, 0.009], [0.013], id="again and again"),
+        pytest.param(2, [0.0020, 0.0021], [0.011, 0.011], id="also where somebody was interrupted before"),
+    ],
+)
+def test_work_that_lasts_is_interrupted_by_who_wakes(count: int, wake_s: list[float], ends_s: list[float]) -> None:
+    """Each core has work for 10 ms, and who wakes wants one for a millisecond."""
     clock, begun, ended = Clock(), [], []
-    cores = Cores(clock, 1)
+    cores = Cores(clock, count)
 
     def begin(core: int, at_s: float) -> None:
         begun.append(at_s)
         cores.leave(core, at_s + 0.001)
 
-    cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
-    clock.at(0.002, lambda at_s: cores.ask(at_s, begin))
-    clock.run()
-    assert begun == pytest.approx([0.002])
-    assert ended == pytest.approx([0.011])
-
-
-def test_who_was_interrupted_is_so_again_by_whoever_wakes() -> None:
-    clock, begun, ended = Clock(), [], []
-    cores = Cores(clock, 1)
-
-    def begin(core: int, at_s: float) -> None:
-        begun.append(at_s)
-        cores.leave(core, at_s + 0.001)
-
-    cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
-    for comes_s in (0.005, 0.007, 0.009):
+    for _ in range(count):
+        cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
+    for comes_s in wake_s:
         clock.at(comes_s, lambda at_s: cores.ask(at_s, begin))
     clock.run()
-    assert begun == pytest.approx([0.005, 0.007, 0.009])
-    assert ended == pytest.approx([0.013])
+    assert begun == pytest.approx(wake_s)
+    assert ended == pytest.approx(ends_s)
 
 
 def test_two_long_works_take_turns_on_one_core() -> None:
@@ -95,24 +90,6 @@ def test_two_long_works_take_turns_on_one_core() -> None:
         cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
     clock.run()
     assert ended == pytest.approx([0.018, 0.020])
-
-
-def test_who_wakes_interrupts_also_where_somebody_was_interrupted_before() -> None:
-    """The loops of two workers take the cores of two threads, one after the other."""
-    clock, begun, ended = Clock(), [], []
-    cores = Cores(clock, 2)
-
-    def begin(core: int, at_s: float) -> None:
-        begun.append(at_s)
-        cores.leave(core, at_s + 0.001)
-
-    for _ in range(2):
-        cores.work(0.0, Burst(clock, cores, 0.010, ended.append))
-    for comes_s in (0.0020, 0.0021):
-        clock.at(comes_s, lambda at_s: cores.ask(at_s, begin))
-    clock.run()
-    assert begun == pytest.approx([0.0020, 0.0021])
-    assert ended == pytest.approx([0.0110, 0.0110])
 
 
 def test_who_was_interrupted_goes_on_wherever_a_core_is_free_first() -> None:

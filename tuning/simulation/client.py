@@ -59,8 +59,7 @@ class Client:
         """Lets it do what it does before then, as far as it does not wait for a core: somebody's turn, in whose
         middle the clock stands still, looks for what has come meanwhile."""
         while (at_s := self._waking.at_s) <= until_s and (self._cores is None or self._cores.has_one(at_s)):
-            self._waking.at_s = math.inf
-            self._wake(at_s)
+            self._waking.ring()
 
     def _sleep(self, now_s: float) -> None:
         self._is_awake = False

@@ -44,6 +44,10 @@ class Waking:
             self.at_s = at_s
             self._clock.at(at_s, self._ring)
 
+    def ring(self) -> None:
+        """Before the clock comes to it."""
+        self._ring(self.at_s)
+
     def _ring(self, at_s: float) -> None:
         if at_s == self.at_s:
             self.at_s = math.inf
