@@ -65,8 +65,14 @@ HOT = (
     "server/telemetry/recorder.py",
     "server/telemetry/request_ids.py",
     "server/tensors.py",
+    "tuning/simulation/client.py",
+    "tuning/simulation/clock.py",
+    "tuning/simulation/cores.py",
+    "tuning/simulation/warmth.py",
+    "tuning/simulation/worker.py",
 )
-"""What a profile of the lanes shows, and what it calls for each request: calls within this set become C calls.
+"""What a profile of the lanes shows, and what it calls for each request: calls within this set become C calls. And
+what a tuning does millions of times: simulating a request.
 
 Left out for what mypyc 2 does not do: asynchronous generators, generic dataclasses, and ``raise … from`` where the
 cause matters (it is dropped)."""

@@ -25,8 +25,6 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
-PROFILE_WEIGHT: Final = 4.0
-"""Of each time that the profile is asked; another way of asking counts 1, in two halves."""
 SCENARIO_S: Final = 0.8
 MOST_REQUESTS: Final = 1600
 SLOWEST_INLINE_US: Final = 900.0
@@ -49,8 +47,6 @@ class Observation:
     configuration: Configuration
     result: ReplayResult
     usage: Usage
-    weight: float = 1.0
-    """In the fit."""
 
     @property
     def cpu_per_request_s(self) -> float:
@@ -79,11 +75,6 @@ class Turn:
     configuration: Configuration
     is_profile: bool
 
-    @property
-    def weight(self) -> float:
-        """Of each of its observations in the fit."""
-        return PROFILE_WEIGHT if self.is_profile else 0.5
-
 
 def scenarios(curve: Curve, rows: int, effort: float = 1.0) -> Iterator[Scenario]:
     """For requests of ``rows`` rows; rates and pauses follow what the model takes."""
@@ -111,7 +102,7 @@ def observe(
     effort: float = 1.0,
 ) -> list[Observation]:
     """Asks real servers: one worker that runs the model on a thread, one that runs it on the loop, and the
-    defaults under the profile's own ``traffic``, which counts most."""
+    defaults under the profile's own ``traffic``."""
     given = list(scenarios(curve, rows, effort / 2))
     all_turns = turns(configurations(curve, rows), default_configuration(len(site.cpus)))
     found: list[Observation] = []
@@ -119,7 +110,7 @@ def observe(
         what = "the profile under the defaults" if turn.is_profile else "with a real server"
         on_step(f"calibrating: {what}", number / len(all_turns))
         asked_for = [Scenario(PROFILE, traffic)] if turn.is_profile else given
-        found += asked(site, turn.configuration, asked_for, turn.weight)
+        found += asked(site, turn.configuration, asked_for)
     return found
 
 
@@ -137,16 +128,14 @@ def configurations(curve: Curve, rows: int) -> list[Configuration]:
     return [Configuration(1, ModelTuning(inline_below_us=way_us)) for way_us in ways_us]
 
 
-def asked(
-    site: Site, configuration: Configuration, given: Sequence[Scenario], weight: float = 1.0
-) -> Iterator[Observation]:
+def asked(site: Site, configuration: Configuration, given: Sequence[Scenario]) -> Iterator[Observation]:
     """Asks a server of its own in all the ways ``given``."""
     with Served(site, configuration) as served:
         first = given[0].arrivals
         served.replay(Arrivals(first.instants_s[:300], first.rows[:300]))  # connections and templates get used
         for scenario in given:
             result, used = served.replay_measured(scenario.arrivals)
-            yield Observation(scenario, configuration, result, used, weight)
+            yield Observation(scenario, configuration, result, used)
 
 
 def _groups(size: int, count: int, pause_s: float, rows: int) -> Arrivals:

@@ -33,12 +33,20 @@ WEIGHTS: Final = (0.4, 1.0, 2.0, 1.0, 1.0, 0.7, 1.0, 1.0)
 """How much an error at each counts, and one of the processor time of a request (what a turn takes behind its
 answers shows only there), and of the time of a run. Beyond are the machine's stalls and late wakings, which are
 measured by themselves, and fitted in one number: how often they strike."""
+PROFILE_COUNTS, OTHERS_COUNT = 24.0, 12.0
+"""All that was asked of the profile together, and all else: it is the profile that is predicted, and the other
+ways of asking tell the costs apart."""
 END: Final = 99.0
-LEAST_OFTEN: Final = 0.25
 MOST_OFTEN: Final = 4.0
-"""Times what the meter saw."""
-END_STEPS: Final = 6
-END_SEEDS: Final = 6
+"""Times what the meter saw; and its inverse."""
+END_SCALES: Final = 5
+END_STEPS: Final = 201
+END_SEEDS: Final = 10
+END_ERROR: Final = 0.15
+"""In logarithms: how far the end over the middle, as measured, lies from that of another such calibration."""
+UNUSUALLY_OFTEN: Final = 0.7
+"""In logarithms, likewise: how often stalls strike a server scatters so around what the meter saw, from one model
+and profile to another."""
 END_REQUESTS: Final = 20000
 LEAST_FOR_CPU: Final = 1000
 """Requests: of fewer, opening the connections is too large a part."""
@@ -84,12 +92,13 @@ def fit(
     # Without stalls: in so few requests they would strike by chance, and hardly below the highest of QUANTILES.
     start = dataclasses.replace(_read_off(usable, curve), client_apart=float(client_apart))
 
+    weights = _weights(usable)
     usual = np.log([getattr(start, name) for name in FITTED])
 
     def misfit(logarithms: Floats) -> Floats:
         costs = _with(start, logarithms)
         errors = [
-            _errors(each, _simulated(same[0], curve, costs, cores, FIT_REQUESTS))
+            _errors(each, _simulated(same[0], curve, costs, cores, FIT_REQUESTS)) * math.sqrt(weights[id(each)])
             for same in _alike(usable)
             for each in same
         ]
@@ -112,27 +121,29 @@ def _struck_as_often(
     if not profile or not (stalls.per_s or stalls.late_share):
         return suffering(costs, stalls)
     measured = statistics.median(_end_over_middle(each.percentiles_s([50.0, END])) for each in profile)
-
-    def often(times: float) -> Costs:
-        return suffering(dataclasses.replace(costs, stall_scale=times), stalls)
-
-    def is_short(times: float) -> bool:
-        known = often(times)
+    logarithms = np.linspace(-math.log(MOST_OFTEN), math.log(MOST_OFTEN), END_SCALES)
+    simulated = []
+    for logarithm in logarithms:
+        if over():
+            return suffering(costs, stalls)
+        known = suffering(dataclasses.replace(costs, stall_scale=math.exp(logarithm)), stalls)
         ends = [
             _end_over_middle(
                 percentiles(_simulated(profile[0], curve, known, cores, END_REQUESTS, seed).latency_s, [50.0, END])
             )
             for seed in range(1, 1 + END_SEEDS)
         ]
-        return statistics.median(ends) < measured
+        simulated.append(math.log(statistics.median(ends)))
+    return suffering(dataclasses.replace(costs, stall_scale=_likeliest(logarithms, simulated, measured)), stalls)
 
-    low, high = LEAST_OFTEN, MOST_OFTEN
-    for step in range(END_STEPS):
-        if over():
-            return often((low + high) / 2 if step else 1.0)
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_short(middle) else (low, middle)
-    return often((low + high) / 2)
+
+def _likeliest(logarithms: Floats, simulated: Sequence[float], measured: float) -> float:
+    """The scale, of those with these ``logarithms``, whose end is most like ``measured`` and which is not unusual;
+    between them along the parabola through what was ``simulated``, which has an error, too."""
+    finer = np.linspace(logarithms[0], logarithms[-1], END_STEPS)
+    ends = np.polyval(np.polyfit(logarithms, simulated, 2), finer)
+    unlikely = ((ends - math.log(measured)) / END_ERROR) ** 2 + (finer / UNUSUALLY_OFTEN) ** 2
+    return float(np.exp(finer[np.argmin(unlikely)]))
 
 
 def _end_over_middle(percentiles_s: Sequence[float]) -> float:
@@ -211,6 +222,14 @@ def _with(costs: Costs, logarithms: Floats) -> Costs:
     return dataclasses.replace(costs, **values)
 
 
+def _weights(observations: Sequence[Observation]) -> dict[int, float]:
+    """Of each, by its identity: alike within the profile's and within the others."""
+    profile = [each for each in observations if each.is_profile]
+    others = [each for each in observations if not each.is_profile]
+    parts = ((profile, PROFILE_COUNTS), (others, OTHERS_COUNT))
+    return {id(each): together / len(part) for part, together in parts for each in part}
+
+
 def _alike(observations: Sequence[Observation]) -> list[list[Observation]]:
     """Those of the same traffic under the same configuration, which are simulated once."""
     groups: dict[Any, list[Observation]] = {}
@@ -231,7 +250,7 @@ def _errors(observed: Observation, outcome: Outcome) -> Floats:
         used = math.log(outcome.cpu_s / outcome.latency_s.size / observed.cpu_per_request_s)
     if observed.run_s > 0:
         ran = math.log(outcome.compute_s / outcome.runs / observed.run_s)
-    return _robust(np.array([*errors, used, ran])) * np.sqrt(observed.weight * np.array(WEIGHTS))
+    return _robust(np.array([*errors, used, ran])) * np.sqrt(WEIGHTS)
 
 
 def _robust(errors: Floats) -> Floats:

@@ -22,7 +22,7 @@ from rapide.tuning.curves import Curves
 from rapide.tuning.errors import TuningError
 from rapide.tuning.work_folder import FULL
 
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 MOST_BYTES: Final = 16 * 1024 * 1024
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.configuration import Configuration, default_configuration
-from rapide.tuning.search import Setting, run
+from rapide.tuning.search import Setting, typical
 from rapide.tuning.slo import percentile, seconds
 
 _WORDS = {
@@ -51,7 +51,7 @@ def reasons(chosen: Configuration, setting: Setting) -> Iterator[tuple[str, str]
 
 def _compared(chosen: Configuration, undone: Configuration, what: str, setting: Setting) -> str:
     percent = setting.slo.main.percent
-    one, other = run(chosen, setting), run(undone, setting)
+    one, other = typical(chosen, setting), typical(undone, setting)
     with_s, without_s = percentile(one.latency_s, percent), percentile(other.latency_s, percent)
     return (
         f"p{percent:g} {seconds(with_s)} as chosen, {seconds(without_s)} with {what}; processor time per request "

@@ -55,7 +55,8 @@ def tune(request: Request, on_step: OnStep) -> Found:
         found.candidates, found.simulated = search(
             setting, steps.within("search"), keep=FINALISTS, over=budget.over("search")
         )
-        setting = _at_a_telling_load(found, setting)
+        # They were found by the load's busiest moments, of which a replay has less.
+        setting = replace(_at_a_telling_load(found, setting), most_requests=MOST_REQUESTS)
         _prove(request, found, setting, site, steps, budget)
         _choose(found, setting)
         _widen(request, found, site, on_step)
@@ -165,11 +166,13 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over
         learnt.save(request.learnt_path)
         step(text, share)
 
-    found.curves = explore(subject, len(request.cpus), measure, learnt.curves, on_step, over)
+    try:
+        found.curves = explore(subject, len(request.cpus), measure, learnt.curves, on_step, over)
+    finally:  # what was measured since the last step, too, where somebody presses Ctrl-C
+        learnt.save(request.learnt_path)
     if over():
         found.notes.append("There was no time to measure all knobs; the next run goes on from here.")
     found.failed = list(learnt.curves.failed.values())
-    learnt.save(request.learnt_path)
 
 
 def _digests(entry: VersionEntry, names: Sequence[str]) -> dict[str, str]:
@@ -199,7 +202,12 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
             over,
             client_apart=site.leaves_cores,
         )
-        learnt.calibrated_for = key
+        if over():
+            found.notes.append(
+                "There was no time to fit the server's costs to its answers: what is predicted is rough. The next "
+                "run asks it again."
+            )
+        learnt.calibrated_for = "" if over() else key
         learnt.save(request.learnt_path)
     found.costs = fitting.suffering(learnt.costs, found.stalls)
 
@@ -233,11 +241,9 @@ def _prove(request: Request, found: Found, setting: Setting, site: Site, steps: 
 
 
 def _predict(found: Found, setting: Setting, chosen: Sequence[Configuration]) -> None:
-    """What the simulator says of those that are replayed, under all of it: they were found by its busiest moments,
-    of which a replay has less."""
-    whole = replace(setting, most_requests=MOST_REQUESTS)
+    """What the simulator says of those that are replayed, under all of it."""
     found.candidates = [
-        replace(one, outcome=typical(one.configuration, whole))
+        replace(one, outcome=typical(one.configuration, setting))
         if one.configuration in (found.default, *chosen)
         else one
         for one in found.candidates

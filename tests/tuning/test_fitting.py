@@ -15,7 +15,7 @@ from rapide.tuning.calibration import PROFILE, Observation, Scenario, scenarios
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.errors import TuningError
-from rapide.tuning.fitting import _robust, _struck_as_often, fit, suffering
+from rapide.tuning.fitting import _likeliest, _robust, _struck_as_often, _weights, fit, suffering
 from rapide.tuning.served import Usage
 from rapide.tuning.simulator import simulate
 from rapide.tuning.slo import percentile
@@ -92,6 +92,24 @@ def test_a_machine_that_was_slower_meanwhile_is_not_one_with_more_stalls() -> No
     slower = replace(seen, result=replace(seen.result, latency_s=1.5 * seen.result.latency_s))
     scales = [_struck_as_often(TRUE, met, [each], CURVE, 2, never).stall_scale for each in (seen, slower)]
     assert scales[0] == scales[1]
+
+
+@pytest.mark.parametrize(("per_scale", "expected"), [(2.0, 2.0), (0.5, 1.8), (0.1, 1.15), (0.0, 1.0)], ids=str)
+def test_an_end_that_stalls_hardly_move_says_little_of_them(per_scale: float, expected: float) -> None:
+    """What is measured is that of stalls twice as often, where the end is longer by so much of the logarithm."""
+    logarithms = np.linspace(-1.4, 1.4, 5)
+    simulated = [per_scale * each for each in logarithms]
+    measured = float(np.exp(per_scale * np.log(2.0)))
+    assert _likeliest(logarithms, simulated, measured) == pytest.approx(expected, abs=0.1)
+
+
+def test_the_profile_counts_the_same_however_often_it_was_asked() -> None:
+    profile, others = profile_of(TRUE), observed(0.0)
+    for times in (1, 3):
+        asked = [replace(profile) for _ in range(times)]
+        weights = _weights([*asked, *others])
+        assert sum(weights[id(each)] for each in asked) == pytest.approx(24)
+        assert sum(weights[id(each)] for each in others) == pytest.approx(12)
 
 
 def test_one_error_that_is_far_off_counts_less_than_its_square() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.configuration import Configuration
-from rapide.tuning.costs import Costs, Warmth
+from rapide.tuning.costs import Costs
 from rapide.tuning.simulator import Outcome, simulate
 from tests.tuning.curves_of import curve_of
 
@@ -217,13 +217,3 @@ def test_a_run_on_a_thread_keeps_its_worker_warm() -> None:
         outcome_of(busy, SLOW, costs=costs, inline_below_us=below_us).compute_s for below_us in (1e6, 0.0)
     )
     assert threaded == pytest.approx(inline, rel=0.02)
-
-
-def test_a_worker_gets_cold_asleep_and_warm_at_work() -> None:
-    warmth = Warmth(Costs(extra_cold=3, cools_us=100, warms_us=100))
-    assert warmth.of(10) == 40
-    for _ in range(20):
-        warmth.worked(50)
-    assert warmth.of(10) == pytest.approx(10, rel=0.01)
-    warmth.slept(1e6)
-    assert warmth.of(10) == pytest.approx(40)

@@ -19,7 +19,7 @@ from typing import Any
 
 from rapide.server.machine import read_machine
 from rapide.tuning import stall_meter
-from rapide.tuning.evidence import accuracy, caps, gains, planned, subjects
+from rapide.tuning.evidence import accuracy, caps, gains, planned, replays, subjects
 from rapide.tuning.evidence.page import page
 
 DOCS = Path("docs")
@@ -67,7 +67,7 @@ def main() -> int:
 def _replays(work: Path, names: list[str]) -> int:
     subjects.train(work / "models")
     for name in names:
-        collected = accuracy.collect(work / "models", name, work, _say)
+        collected = replays.collect(work / "models", name, work, _say)
         _kept(work, name).write_bytes(pickle.dumps((_stamp(), collected)))
     return 0
 
@@ -76,9 +76,9 @@ def _kept(work: Path, name: str) -> Path:
     return work / f"{name}.replays"
 
 
-def _asked(work: Path, name: str) -> tuple[str, accuracy.Collected]:
+def _asked(work: Path, name: str) -> tuple[str, replays.Collected]:
     """When the replays of ``name`` were made, and what they gave."""
-    found: tuple[str, accuracy.Collected] = pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own
+    found: tuple[str, replays.Collected] = pickle.loads(_kept(work, name).read_bytes())  # noqa: S301 - our own
     return found
 
 

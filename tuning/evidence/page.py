@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rapide.tuning.evidence.accuracy import NEAR, OFFLINE_ROWS, ROUNDS, SATURATED, SECONDS, SEEDS
+from rapide.tuning.evidence.accuracy import APART, NEAR, SATURATED, SEEDS
 from rapide.tuning.evidence.gains import LARGE
 from rapide.tuning.evidence.gains import ROUNDS as GAIN_ROUNDS
 from rapide.tuning.evidence.planned import BEYOND
+from rapide.tuning.evidence.replays import OFFLINE_ROWS, ROUNDS, SECONDS
 
 _INTRODUCTION = """\
 # How good tuning is
@@ -26,18 +27,23 @@ times are this machine's alone. Measured: {measured}.
 """
 _METHOD = f"""\
 Each configuration is served by a real `rapide serve`, and four profiles are replayed over gRPC, open loop, each
-request timed from the instant at which it was due; {ROUNDS} times {SECONDS:g} s each, some minutes apart. A server
-on one core leaves the other to the load generator; one on two cores shares both with it, as in a tuning on two
-cores. The simulator knows of the model its cost curve; of the server what a calibration found, as a tuning makes
-it (lone requests, groups, random arrivals, and the profile under the defaults, all of it asked before the
-replays); of the machine for how long it takes a core away or wakes somebody late, as a watching process saw it
-between the replays, and how often that strikes, from how far the end of the profile's distribution lies from its
-middle in the calibration.
+request timed from the instant at which it was due; {ROUNDS} times {SECONDS:g} s each. A server on one core leaves
+the other to the load generator; one on two cores shares both with it, as in a tuning on two cores. The simulator
+knows of the model its cost curve; of the server what a calibration found, as a tuning makes it (lone requests,
+groups, random arrivals, and the profile under the defaults); of the machine for how long it takes a core away or
+wakes somebody late, as a watching process saw it between the replays, and how often that strikes, from how far the
+end of the profile's distribution lies from its middle in the calibration.
+
+Calibration and replays take turns in each of the {ROUNDS} rounds, forwards and backwards, so that both are of the
+same minutes: the machine is another one ten minutes later (below), and what is asked here is whether the simulator
+knows servers, not whether the machine stays the same. In a tuning they are minutes apart; how near a prediction is
+then is said below the table.
+
 Shown are the median of {SEEDS} simulations' percentiles, the median of the {ROUNDS} replays', and the former / the
-latter. The calibration saw the defaults under these profiles, one worker with the model on the loop and on threads
-under other traffic, and no other configuration. Marked †
-is what the simulator calls saturated (its busiest place is busy more than {SATURATED:.0%} of the time): there a
-small error in cost is a large one in waiting. In bold what is more than {NEAR:.0%} off.
+latter. The calibration saw the defaults under these profiles, in other replays than those of the table, one worker
+with the model on the loop and on threads under other traffic, and no other configuration. Marked † is what the
+simulator calls saturated (its busiest place is busy more than {SATURATED:.0%} of the time): there a small error in
+cost is a large one in waiting. In bold what is more than {NEAR:.0%} off.
 """
 _REPEATS = """\
 How well does reality agree with itself? The same replay of the same server, minutes apart:
@@ -90,7 +96,9 @@ wherever the simulator found a use for it; {won}. On a curve with a cliff the ca
 _ROWS_PER_RUN = """\
 A cap on rows per run pays where a row costs more in a large run than in a smaller one. What a row costs on one
 thread, in µs, with other rows in each run, as a tuning measures and a server meets them, and with the same rows
-again and again, when the processor remembers its way through the model:
+again and again, when the processor remembers its way through the model. (The runtime's operator for trees works
+through 128 rows at a time since its pull request 13835: a run of 256 rows is two of 128 to it. Before, it had a
+cliff there, which is why there is this knob.)
 """
 _NO_CAPS = "none of the models"
 
@@ -133,10 +141,14 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     unsaturated = [row for row in rows if row["busy"] <= SATURATED]
     for place, name in enumerate(("p50", "p99")):
         near, factor = _near([row["predicted_ms"][place] / row["measured_ms"][place] for row in unsaturated])
-        pooled, _ = _near([row["pooled_ms"][0][place] / row["pooled_ms"][1][place] for row in unsaturated])
+        unseen = [row for row in unsaturated if not row["is_calibrated"]]
+        new, _ = _near([row["predicted_ms"][place] / row["measured_ms"][place] for row in unseen])
+        apart, twice = _near([row["apart_ms"][0][place] / row["apart_ms"][1][place] for row in unsaturated])
         yield (
-            f"{name}: {near} of {len(unsaturated)} where the machine is not saturated are within {NEAR:.0%}, "
-            f"{factor} within a factor of two. (Of all requests taken together, instead of medians: {pooled}.)"
+            f"{name}: **{near} of {len(unsaturated)}** where the machine is not saturated are within {NEAR:.0%}, "
+            f"{factor} within a factor of two; of the {len(unseen)} of configurations other than the defaults, "
+            f"{new}. By the calibration of the first {APART} rounds alone, in the replays of the last {APART}: "
+            f"{apart} and {twice}."
         )
         yield ""
     yield _REPEATS

@@ -17,11 +17,12 @@ from rapide.server.dispatch import RunTimes
 from rapide.server.errors import QueueFull, TooLarge
 from rapide.server.gathering import Gathering
 from rapide.tuning.configuration import Configuration
-from rapide.tuning.costs import Costs, Warmth
+from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.simulation.client import Callers, Client
 from rapide.tuning.simulation.clock import Clock, Waking
 from rapide.tuning.simulation.cores import Burst, Cores
+from rapide.tuning.simulation.warmth import Warmth
 
 FOLD_EVERY: Final = 1024
 """Entries of one of the recorder's rings (``server.telemetry.version_block``)."""
