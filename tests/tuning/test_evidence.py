@@ -38,11 +38,11 @@ def test_what_is_compared_are_the_medians_of_rounds_and_simulations() -> None:
     rounds, simulations = ((0.1, 0.2), (0.12, 5.0), (0.11, 0.3)), ((0.1, 0.4), (0.2, 0.25), (0.3, 0.3))
     apart = ((0.2, 0.4), (0.11, 4.0))
     default = default_configuration(1)
-    row = accuracy.Comparison("linear", 1, default, "steady", 100.0, simulations, rounds, apart, 0.1, "")
+    row = accuracy.Comparison("linear", 1, default, "steady", 100.0, simulations, rounds, apart, None, 0.1, "")
     assert row.measured == (0.11, 0.3)
     assert row.predicted == (0.2, 0.3)
     assert row.to_json()["apart_ms"] == [[200.0, 400.0], [110.0, 4000.0]]
-    assert row.to_json()["is_calibrated"]
+    assert row.to_json()["calibrated_ms"] is None
 
 
 def test_a_page_without_figures_claims_nothing() -> None:

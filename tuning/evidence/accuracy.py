@@ -45,6 +45,8 @@ class Comparison:
     rounds: tuple[Ends, ...]
     apart: tuple[Ends, Ends]
     """Predicted by the calibration of the first rounds, and measured in the last."""
+    calibrated: Ends | None
+    """What the calibration itself met, where it asked for the same: the defaults."""
     busy: float
     limited: str
 
@@ -67,7 +69,7 @@ class Comparison:
             "measured_ms": [round(value * 1e3, 4) for value in self.measured],
             "rounds_ms": [[round(value * 1e3, 4) for value in each] for each in self.rounds],
             "apart_ms": [[round(value * 1e3, 4) for value in each] for each in self.apart],
-            "is_calibrated": self.configuration == default_configuration(self.cores),
+            "calibrated_ms": self.calibrated and [round(value * 1e3, 4) for value in self.calibrated],
             "busy": round(self.busy, 3),
             "limited": self.limited,
         }
@@ -90,6 +92,7 @@ def judge(
             for each in collected.observations[cpus]
             if _belongs(each.scenario, profile, int(arrivals.rows[0]))
         ]
+        met = _median([_ends(answered_s(each.result)) for each in seen if each.is_profile])
         first = seen[: APART * len(seen) // ROUNDS]
         costs, first_costs = (
             fitting.fit(each, curve, cores, stalls=stalls, client_apart=cores < len(TOGETHER))
@@ -116,6 +119,7 @@ def judge(
                     tuple(_ends(each.latency_s) for each in outcomes),
                     tuple(rounds),
                     (_median([_ends(each.latency_s) for each in first_outcomes]), _median(rounds[-APART:])),
+                    met if configuration == default_configuration(cores) else None,
                     outcomes[0].busy,
                     next((each.generator_limited for each in replays if each.generator_limited), ""),
                 )
