@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import hypothesis
 import pytest
+
+# Before grpcio is imported anywhere: children of tests are to begin as they are. With its fork handlers a child
+# whose parent had used a channel started pollers anew between fork and exec, and now and then ended in SIGABRT.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 hypothesis.settings.register_profile("rapide", deadline=None)  # a clock would tell how busy the machine is
 hypothesis.settings.load_profile("rapide")
