@@ -193,6 +193,7 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
             site, found.curves[0], rows, traffic, lambda text, share: step(text, share * 0.6), request.effort
         )
         step("fitting the server's costs", 0.6)
+        is_late = over()
         learnt.costs = fitting.fit(
             observations,
             found.curves[0],
@@ -202,12 +203,12 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
             over,
             client_apart=site.leaves_cores,
         )
-        if over():
+        if is_late:
             found.notes.append(
                 "There was no time to fit the server's costs to its answers: what is predicted is rough. The next "
                 "run asks it again."
             )
-        learnt.calibrated_for = "" if over() else key
+        learnt.calibrated_for = "" if is_late else key
         learnt.save(request.learnt_path)
     found.costs = fitting.suffering(learnt.costs, found.stalls)
 

@@ -76,19 +76,14 @@ Why, as far as we know:
 * *network, one core*: its p50 is above by a fifth to a quarter. The calibration met more of it under the defaults,
   too (0.33 and 0.36 ms where the replays had 0.31 and 0.30), but that is not all.
 * *network, bursts, two sessions*: p50 is below in every round. Two runs at once take a few per cent longer each
-  here (one after the other 70 µs, at once 74; the forest 65 and 78), which the simulator does not know. That is
-  less than what is missing.
+  here (a trial by hand: one after the other 70 µs, at once 74; the forest 65 and 78), which the simulator does not
+  know. That is less than what is missing.
 """
 _PLANS = """\
 A plan for a million requests a second, with replicas of one core (so that the generator has the other to
 itself), and one such replica asked for real: as much as it is planned to get, where the SLO should hold, and
 {beyond} times what it is said to bear, where it should not, if the plan is not too careful.
 """
-_PLANS_OFF = """\
-The forest's was asked again half an hour later: at 6,300/s a request took 131 µs of processor time where the
-plan's costs say 113; by a calibration of that half hour the simulator says 126 to 129. So the machine had become
-slower by as much since its calibration, and the head-room of 30 % was not enough for it. Prove a plan by replay
-against one replica, at a bad hour, before it is trusted."""
 _GAINS = f"""\
 For each, `rapide tune` with up to {GAIN_ROUNDS} rounds of paired replays: the defaults and the best candidates, in
 turn, each on a server of its own, the load generator on the same cores. The gain is the defaults' median p95 / the
@@ -307,7 +302,7 @@ def _plans(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield ""
         yield (
             f"Too optimistic for {', '.join(missed)}: the real replica missed the SLO at what it was planned to "
-            f"get. {_PLANS_OFF}"
+            "get. Prove a plan by replay against one replica before it is trusted."
         )
     careful = [row["model"] for row in rows if row["holds"][1]]
     if careful:
