@@ -23,6 +23,9 @@ import numpy as np
 from rapide.loadtests.npz import read_npz
 from rapide.proto import open_inference_pb2
 
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without proxies, as the load itself goes."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 DTYPES: Mapping[str, str] = {
@@ -108,7 +111,7 @@ class Payload:
 def describe(url: str, model: str, version: str = "", timeout_s: float = 10.0) -> tuple[Input, ...]:
     """The inputs of ``model``, asked over HTTP. Raises OSError where nobody answers or the model is unknown."""
     tail = f"/versions/{version}" if version else ""
-    with urllib.request.urlopen(f"{url}/v2/models/{model}{tail}", timeout=timeout_s) as answer:  # noqa: S310
+    with _OPENER.open(f"{url}/v2/models/{model}{tail}", timeout=timeout_s) as answer:
         described = json.load(answer)["inputs"]
     return tuple(
         Input(item["name"], item["datatype"], tuple(int(size) for size in item["shape"])) for item in described
@@ -121,7 +124,7 @@ def example(url: str, model: str, version: str = "", timeout_s: float = 10.0) ->
     Raises OSError where nobody answers, or no row is known.
     """
     tail = f"/versions/{version}" if version else ""
-    with urllib.request.urlopen(f"{url}/v2/models/{model}{tail}/example", timeout=timeout_s) as answer:  # noqa: S310
+    with _OPENER.open(f"{url}/v2/models/{model}{tail}/example", timeout=timeout_s) as answer:
         tensors = json.load(answer)["inputs"]
     return {each["name"]: _read(each) for each in tensors}
 

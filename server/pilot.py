@@ -107,7 +107,7 @@ class Pilot:
         distances = drift(watch.tuned, live)
         for one in distances:
             self._scalar("rapide_drift_distance", version, figure=one.name).set(one.distance)
-        move = watch.steering.observe(now_s, observed(watch.tuned, live, distances))
+        move = watch.steering.observe(now_s, observed(watch.tuned, watch.rows_per_s, live, distances))
         if move is not None:
             self._make(version, watch, move)
 
@@ -134,20 +134,20 @@ class _Watch:
     """What is remembered of one loaded version."""
 
     def __init__(self, proven: Proven, tuned: dict[Knob, int], hold_s: float) -> None:
-        self.tuned = usage_from(proven.usage)
+        self.tuned, self.rows_per_s = usage_from(proven.usage), proven.rows_per_s
         self.ranges = {Knob.BATCH: proven.batch_rows, Knob.QUEUE: proven.queue_rows}
         self.steering = Steering(tuned, self.ranges, hold_s)
         self.usage: Usage | None = None
         self.since_s = 0.0
 
 
-def observed(tuned: Usage, live: Usage, distances: Sequence[Distance]) -> Observed:
-    """What a window's distances ask for."""
+def observed(tuned: Usage, rows_per_s: float, live: Usage, distances: Sequence[Distance]) -> Observed:
+    """What a window's distances ask for. ``rows_per_s``: what was proven."""
     drifted = {one.name for one in distances if one.has_drifted}
-    has_more = drifted & {"rate", "rows"} and tuned.rows_per_s > 0
+    has_more = drifted & {"rate", "rows"} and rows_per_s > 0
     return Observed(
         is_known=all(one.is_known for one in distances),
-        load=live.rows_per_s / tuned.rows_per_s if has_more else 1.0,
+        load=live.rows_per_s / rows_per_s if has_more else 1.0,
         unrest=math.sqrt((1 + live.burstiness**2) / (1 + tuned.burstiness**2)) if "burstiness" in drifted else 1.0,
     )
 

@@ -22,7 +22,7 @@ _MOST: Final = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """How the model was used when it was tuned: what ``telemetry.drift.Usage`` compares."""
+    """How a model was used: what ``telemetry.drift.Usage`` compares."""
 
     requests: int
     span_s: float
@@ -57,29 +57,34 @@ class UsageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Within these ranges the objective held, in replays on this machine, under ``usage``."""
+    """Within these ranges the objective held, in replays on this machine."""
 
     batch_rows: Range
     """Of ``max_batch_rows``."""
     queue_rows: Range
     """Of ``max_queue_rows``."""
     usage: UsageRecord
+    """How the model was used when it was tuned: what a live usage has drifted from, or has not."""
+    rows_per_s: float
+    """Of the replays: the busiest part of that usage. Less load than that asks for nothing."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "batch_rows": list(self.batch_rows),
             "queue_rows": list(self.queue_rows),
             "usage": self.usage.to_json(),
+            "rows_per_s": self.rows_per_s,
         }
 
     @classmethod
     def read(cls, fields: Fields) -> Proven:
         """Raises FieldError."""
-        return cls(
-            _read_range(fields, "batch_rows"),
-            _read_range(fields, "queue_rows"),
-            UsageRecord.read(fields.fields("usage")),
-        )
+        usage = UsageRecord.read(fields.fields("usage"))
+        if "rows_per_s" in fields.raw:
+            rows_per_s = _amount(fields, "rows_per_s")
+        else:  # the first files had what was replayed as their usage
+            rows_per_s = usage.rows_sum / usage.span_s if usage.span_s else 0.0
+        return cls(_read_range(fields, "batch_rows"), _read_range(fields, "queue_rows"), usage, rows_per_s)
 
 
 def bins_of(pairs: Iterable[Iterable[float | int | None]]) -> Bins:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.curve import Curve
-from rapide.tuning.search import Setting, highest_speed, run, search
+from rapide.tuning.search import SPEEDS, Setting, highest_speed, run, search
 from rapide.tuning.slo import percentile
 
 HEADROOM: Final = 0.3
@@ -102,7 +102,7 @@ def _plan(best: Configuration, setting: Setting, rate_per_s: float, headroom: fl
     speed = min(highest_speed(best, setting, seed, steps=8) for seed in range(_SEEDS))
     planned = speed * (1 - headroom)
     outcome = run(best, setting, speed=planned)
-    if not setting.slo.holds(outcome.latency_s):
+    if speed < SPEEDS[0] or not setting.slo.holds(outcome.latency_s):
         return Plan(variant, best, 0.0, 0.0, math.inf, 0, 0, setting.cores)
     one_per_s = setting.arrivals.rate_per_s
     replicas = math.ceil(rate_per_s / (planned * one_per_s))

@@ -23,6 +23,7 @@ from rapide.server.model import Model, load_model
 from rapide.server.repository.local import open_repository
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.tuning.curve import WORTH, Point
+from rapide.tuning.inputs import Inputs
 from rapide.tuning.knobs import Knobs
 from rapide.tuning.sample_rows import batch_of, pool_of
 
@@ -47,11 +48,13 @@ class Job:
     """Time for one point, unless its interval is narrow before that."""
     longest_us: float
     """Larger batches are not measured once a run takes longer than this."""
+    inputs: Inputs
     against: dict[str, float]
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Job:
-        return cls(**{**raw, "knobs": Knobs(**raw["knobs"]), "rows": tuple(raw["rows"])})
+        knobs, inputs = Knobs(**raw["knobs"]), Inputs.from_json(raw["inputs"])
+        return cls(**{**raw, "knobs": knobs, "rows": tuple(raw["rows"]), "inputs": inputs})
 
 
 def entry_of(models: str, model: str, version: int) -> VersionEntry:
@@ -65,7 +68,7 @@ def work(job: Job, tell: Callable[[dict[str, Any]], None]) -> None:
     before_bytes, begun_s = _resident_bytes(), time.perf_counter()
     model = load_model(entry, session_options(job.knobs.tuning), job.knobs.variant)
     load_ms = (time.perf_counter() - begun_s) * 1e3
-    pool = pool_of(entry, model)
+    pool = pool_of(entry, model, job.inputs)
     rows = job.rows if model.signature.batchable else (1,)
     best: dict[int, Point] = {}
     for _ in range(ROUNDS):

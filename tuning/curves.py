@@ -17,17 +17,20 @@ from rapide.server.repository.fields import Fields
 from rapide.tuning.budget import Over, never
 from rapide.tuning.curve import Curve, Point
 from rapide.tuning.errors import TuningError
+from rapide.tuning.inputs import Inputs
 from rapide.tuning.knobs import Knobs, bases, neighbours, together
 
 CHILD_WITHIN_S: Final = 90.0
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+MOST_USUAL: Final = 256
+"""Rows that small requests come together to, where many come."""
 LONGEST_US: Final = 400_000.0
 POINT_S: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is tuned: one version of one model, and the sizes of batches that its profile can lead to."""
+    """What is tuned: one version of one model, and what its profile's requests are like."""
 
     models: str
     model: str
@@ -35,6 +38,9 @@ class Subject:
     variants: tuple[str, ...]
     """Names; ``("",)`` where it has none."""
     largest_rows: int
+    """Of a request."""
+    inputs: Inputs = field(default_factory=Inputs)
+    """What the rows of its runs are like."""
 
 
 @dataclass(slots=True)
@@ -50,8 +56,9 @@ Measure = Callable[[Knobs, Sequence[int], dict[str, float]], "Curve | str"]
 
 
 def sizes_for(subject: Subject) -> tuple[int, ...]:
-    """The batch sizes to measure: powers of two up to twice the largest batch that may be formed."""
-    return tuple(size for size in SIZES if size <= max(64, 2 * subject.largest_rows)) or (1,)
+    """The sizes of runs to measure: powers of two up to twice the largest request, MOST_USUAL at least. Beyond, a
+    curve goes on as a line."""
+    return tuple(size for size in SIZES if size <= max(MOST_USUAL, 2 * subject.largest_rows))
 
 
 def explore(
@@ -80,16 +87,19 @@ def explore(
     kept = _undominated(found, rows)
     for number, curve in enumerate(kept):
         on_step(f"turning the knobs of {curve.knobs.words}", 0.5 + 0.5 * number / len(kept))
-        found += _turned(curve, rows, measure, known, over)
+        found += _turned(curve, cores, rows, measure, known, over)
     return _undominated([known.done[curve.knobs] for curve in found], rows)
 
 
-def _turned(base: Curve, rows: Sequence[int], measure: Measure, known: Curves, over: Over) -> Iterator[Curve]:
+def _turned(
+    base: Curve, cores: int, rows: Sequence[int], measure: Measure, known: Curves, over: Over
+) -> Iterator[Curve]:
     """Curves around ``base`` that are better than it, also than a second measurement of it."""
-    is_new = any(knobs not in known.done and knobs not in known.failed for knobs in neighbours(base.knobs))
+    around = list(neighbours(base.knobs, cores))
+    is_new = any(knobs not in known.done and knobs not in known.failed for knobs in around)
     tried = [
         known.done.get(knobs) if over() else _obtain(knobs, rows, measure, known, rivals=[base])
-        for knobs in neighbours(base.knobs)
+        for knobs in around
     ]
     if over():
         yield from (curve for curve in tried if curve is not None and _is_better(curve, base))
@@ -148,6 +158,7 @@ def in_child(subject: Subject, cpus: Sequence[int], effort: float = 1.0) -> Meas
             "rows": list(rows),
             "point_s": POINT_S * effort,
             "longest_us": LONGEST_US,
+            "inputs": subject.inputs.to_json(),
             "against": against,
         }
         command = [sys.executable, "-P", "-m", "rapide.tuning.curve_child", json.dumps(list(cpus))]

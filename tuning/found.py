@@ -10,12 +10,14 @@ import numpy as np
 
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.machine import cpu_signature
+from rapide.server.proven import UsageRecord
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.errors import TuningError
+from rapide.tuning.inputs import Inputs
 from rapide.tuning.proof import Proof
 from rapide.tuning.search import Candidate, Objective, Setting
 from rapide.tuning.slo import Slo
@@ -44,6 +46,12 @@ class Request:
     """How long everything is measured, as a share of what is usual."""
     within_s: float = 270.0
     """How long it may take; what is under way then is finished."""
+    inputs: Inputs = field(default_factory=Inputs)
+    """What the rows of the requests are like."""
+    recorded: UsageRecord | None = None
+    """The whole usage that ``arrivals`` are the busiest part of; None where there is no more."""
+    left_out: tuple[str, ...] = ()
+    """What is known of that usage and not followed, in words."""
 
     @property
     def cpu(self) -> str:

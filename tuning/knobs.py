@@ -54,10 +54,12 @@ def bases(variants: Sequence[str], cores: int) -> Iterator[Knobs]:
             yield Knobs(variant, threads)
 
 
-def neighbours(base: Knobs) -> Iterator[Knobs]:
-    """``base`` with one knob turned: what may be better by itself, and then together."""
-    if base.threads > 1:
+def neighbours(base: Knobs, cores: int) -> Iterator[Knobs]:
+    """``base`` with one knob turned: what may be better by itself, and then together. Threads that spin on all
+    ``cores`` leave none to whoever asks, so nothing could be proven of them."""
+    if 1 < base.threads < cores:
         yield dataclasses.replace(base, spinning=True)
+    if base.threads > 1:
         yield dataclasses.replace(base, block_base=4)
     yield dataclasses.replace(base, arena=False)
     yield dataclasses.replace(base, graph_level="extended")

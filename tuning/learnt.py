@@ -1,8 +1,10 @@
 """What was measured of one model on one kind of machine, kept on disk after every step: an interrupted tuning
-goes on from there, and a second one for another SLO or profile simulates at once.
+goes on from there, a second one for another SLO simulates at once, and one for another profile asks a server
+again, but measures no run.
 
 It lies beside the tuning file. Curves are thrown away when the runtime is another, when requests have more rows
-than were measured, and those of a variant when its file is another one.
+than were measured or others (``inputs``), when they are to be measured for longer, and those of a variant when its
+file is another one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from rapide.tuning.curves import Curves
 from rapide.tuning.errors import TuningError
 from rapide.tuning.work_folder import FULL
 
-SCHEMA: Final = 6
+SCHEMA: Final = 7
 MOST_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -35,15 +37,20 @@ class Learnt:
     calibrated_for: str = ""
     largest_rows: int = 0
     """The largest run that the curves were measured for."""
+    inputs: str = ""
+    """What its rows were like (``inputs.Inputs.words``)."""
+    effort: float = 0.0
+    """As a share of the usual time."""
     variants: dict[str, str] = field(default_factory=dict)
     """Variant → digest of its file when it was measured."""
 
-    def forget_stale(self, largest_rows: int, variants: Mapping[str, str]) -> None:
-        """Forgets the curves that say nothing of runs of up to ``largest_rows`` rows, or of ``variants`` as they
-        are now; what is measured from now on is of these."""
-        if largest_rows > self.largest_rows:
+    def forget_stale(self, largest_rows: int, inputs: str, effort: float, variants: Mapping[str, str]) -> None:
+        """Forgets the curves that say nothing of runs of up to ``largest_rows`` rows like ``inputs``, or of
+        ``variants`` as they are now, and those that were measured with less ``effort``; what is measured from now
+        on is of these."""
+        if largest_rows > self.largest_rows or inputs != self.inputs or effort > self.effort:
             self.curves = Curves()
-            self.largest_rows = largest_rows
+            self.largest_rows, self.inputs, self.effort = largest_rows, inputs, effort
         for name in [name for name, digest in variants.items() if self.variants.get(name, digest) != digest]:
             self.curves = Curves(
                 {knobs: curve for knobs, curve in self.curves.done.items() if knobs.variant != name},
@@ -65,6 +72,8 @@ class Learnt:
                 costs,
                 fields.text("calibrated_for", ""),
                 fields.optional_integer("largest_rows") or 0,
+                fields.text("inputs", ""),
+                fields.optional_number("effort") or 0.0,
                 {name: str(digest) for name, digest in fields.mapping("variants", {}).items()},
             )
         except (OSError, FieldError, TypeError, KeyError, ValueError, OverflowError):
@@ -78,6 +87,8 @@ class Learnt:
             "onnxruntime": version("onnxruntime"),
             "calibrated_for": self.calibrated_for,
             "largest_rows": self.largest_rows,
+            "inputs": self.inputs,
+            "effort": self.effort,
             "variants": self.variants,
             "curves": [curve.to_json() for curve in self.curves.done.values()],
             "costs": None if self.costs is None else self.costs.to_json(),

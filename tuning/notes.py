@@ -11,6 +11,11 @@ from rapide.tuning.proof import Proof
 def note(found: Found) -> None:
     """What whoever reads the result should know."""
     request = found.request
+    if request.arrivals.count * (1 - request.slo.main.percent / 100) < 1:
+        found.notes.append(
+            f"The profile's busiest part has {request.arrivals.count} requests: of so few, "
+            f"{request.slo.main.name} is the slowest one. Save a profile of more traffic."
+        )
     if max(found.others_before, found.others_meanwhile) > busyness.BUSY:
         found.notes.append(
             f"This machine was busy with other work ({found.others_before:.0%} of its cores before it began, "
@@ -31,6 +36,7 @@ def note(found: Found) -> None:
             found.notes.append(_missed(found, recorded))
     elif simulated is not None and not request.slo.holds(simulated.outcome.latency_s):
         found.notes.append(needed(setting_of(found), found.tried, simulated.percentile_s))
+    found.notes += request.left_out
     found.notes += [f"Not measured: {reason}" for reason in found.failed]
 
 
@@ -39,7 +45,8 @@ def _missed(found: Found, chosen: Proof) -> str:
     held = [one.configuration.words for one in found.as_recorded if one.holds(found.request.slo)]
     if not held:
         return needed(setting_of(found), found.tried, chosen.percentile_s)
+    why = "was not better in every round" if found.speed == 1.0 else "was not compared at this load"
     return (
-        f"The choice missed {found.request.slo} in its median round. What held it was not better in every round: "
-        f"{'; '.join(held)}. Tune again when the machine is quieter, or with more time (--within)."
+        f"The choice missed {found.request.slo} in its median round. What held it {why}: {'; '.join(held)}. Tune "
+        "again when the machine is quieter, or with more time (--within)."
     )

@@ -18,6 +18,7 @@ from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.tuning.budget import Budget
 from rapide.tuning.configuration import Configuration
+from rapide.tuning.errors import TuningError
 from rapide.tuning.served import Served, Site
 from rapide.tuning.slo import Slo, percentile
 
@@ -84,10 +85,14 @@ def prove(
     *,
     budget: Budget = UNBOUNDED,
     figure: Callable[[Measured], float] | None = None,
+    on_failure: Callable[[str], None] | None = None,
 ) -> list[Proof]:
     """Replays ``arrivals`` against each configuration, ``rounds`` times in turn, as far as the time goes: once in
     any case. By ``figure`` (smaller is better) who is no better than the first in a round is out, since it was to
-    be so in every round."""
+    be so in every round. One beside the first that cannot be served is left out, and ``on_failure`` hears why.
+
+    Raises TuningError where the first cannot be served, or any where nobody hears of it.
+    """
     found: dict[Configuration, list[Measured]] = {configuration: [] for configuration in configurations}
     first, left = configurations[0], list(configurations)
     before_s = budget.left_s
@@ -96,13 +101,26 @@ def prove(
         if is_decided or (number and budget.left_s < (before_s - budget.left_s) / number):
             break
         # Each round the other way round, so that what drifts hits all alike.
-        for place, configuration in enumerate(left if number % 2 == 0 else reversed(left)):
+        for place, configuration in enumerate(left if number % 2 == 0 else left[::-1]):
             on_step(f"replaying: {configuration.words}", (number + place / len(left)) / rounds)
-            found[configuration].append(measure(site, configuration, arrivals))
+            try:
+                found[configuration].append(measure(site, configuration, arrivals))
+            except TuningError as error:
+                if configuration == first or on_failure is None:
+                    raise
+                on_failure(f"{configuration.words}: {_one_line(error.message)}")
+                del found[configuration]
+        left = [one for one in left if one in found]
         if figure is not None:
             limit = figure(found[first][-1])
             left = [one for one in left if one == first or figure(found[one][-1]) < limit]
     return [Proof(configuration, tuple(measured)) for configuration, measured in found.items()]
+
+
+def _one_line(text: str) -> str:
+    """Its first and its last: a server that did not start says much, and at the end why."""
+    first, *others = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return f"{first} {others[-1]}" if others else first
 
 
 def telling_speed(default: float, best: float) -> float:
@@ -112,15 +130,13 @@ def telling_speed(default: float, best: float) -> float:
     return max(1.0, math.sqrt(default * best)) if best > MUCH * default else 1.0
 
 
-def measure(site: Site, configuration: Configuration, arrivals: Arrivals, speed: float = 1.0) -> Measured:
-    """One replay against a server of its own. Raises ReplayError, TuningError."""
+def measure(site: Site, configuration: Configuration, arrivals: Arrivals) -> Measured:
+    """One replay against a server of its own. Raises TuningError."""
     with Served(site, configuration) as served:
         served.replay(
             Arrivals(np.arange(WARM_REQUESTS, dtype=np.float64) * 1e-3, arrivals.rows[:1].repeat(WARM_REQUESTS))
         )
-        before = served.usage()
-        result = served.replay(arrivals, speed)
-        used = served.usage().since(before)
+        result, used = served.replay_measured(arrivals)
         return Measured(answered_s(result), used.cpu_s, served.memory_bytes(), result.generator_limited)
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from rapide.profiles.arrivals import Arrivals
-from rapide.profiles.drift import replayed_usage
+from rapide.profiles.drift import proven_usage, replayed_usage
+from rapide.profiles.model_profile import ModelProfile
 from rapide.server.proven import Proven, UsageRecord
 from rapide.server.repository.fields import Fields
 from rapide.tuning.configuration import Configuration
@@ -29,16 +30,28 @@ def wider(chosen: Configuration) -> Configuration:
     return _limited(chosen, tuning.max_batch_rows * WIDER, tuning.max_queue_rows * WIDER)
 
 
-def proven(chosen: Configuration, proofs: Sequence[Proof], slo: Slo, arrivals: Arrivals) -> Proven | None:
+def proven(
+    chosen: Configuration,
+    proofs: Sequence[Proof],
+    slo: Slo,
+    arrivals: Arrivals,
+    recorded: UsageRecord | None = None,
+) -> Proven | None:
     """The range of those of ``proofs`` that held the SLO and are like ``chosen`` but for their limits; None if the
-    choice itself did not hold it. ``arrivals``: what was replayed."""
+    choice itself did not hold it. ``arrivals``: what was replayed, the busiest part of what was ``recorded``."""
     held = [one.configuration for one in proofs if one.holds(slo) and _is_alike(one.configuration, chosen)]
     if chosen not in held:
         return None
     batches = [one.tuning.max_batch_rows for one in held]
     queues = [one.tuning.max_queue_rows for one in held]
-    usage = UsageRecord.read(Fields(replayed_usage(arrivals)))
-    return Proven((min(batches), max(batches)), (min(queues), max(queues)), usage)
+    replayed = UsageRecord.read(Fields(replayed_usage(arrivals)))
+    rows_per_s = replayed.rows_sum / replayed.span_s
+    return Proven((min(batches), max(batches)), (min(queues), max(queues)), recorded or replayed, rows_per_s)
+
+
+def recorded_usage(known: ModelProfile, workers: int) -> UsageRecord:
+    """All that a profile knows of how a model is used; ``workers``: those of the server that recorded it."""
+    return UsageRecord.read(Fields(proven_usage(known, workers)))
 
 
 def _is_alike(one: Configuration, chosen: Configuration) -> bool:

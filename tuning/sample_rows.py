@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from rapide.server.errors import RapideError
 from rapide.server.model import Model
 from rapide.server.model.golden import read_golden
 from rapide.server.repository.layout import GOLDEN_FILE
@@ -23,14 +24,19 @@ from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.signature import Signature
 from rapide.server.tensors import Array
 from rapide.tuning.errors import TuningError
+from rapide.tuning.inputs import Inputs
 
 POOL_ROWS: Final = 4096
 MOST_ELEMENTS: Final = 8_000_000
 """In the pool, of all inputs together: images make it shorter."""
 
 
-def pool_of(entry: VersionEntry, model: Model, seed: int = 0) -> list[Array]:
+AS_THEY_ARE: Final = Inputs()
+
+
+def pool_of(entry: VersionEntry, model: Model, inputs: Inputs = AS_THEY_ARE, seed: int = 0) -> list[Array]:
     """Inputs of as many rows as the pool has, in the signature's order; of one request for a model without rows.
+    They are like ``inputs``.
 
     Raises TuningError where no row is known that the model takes.
     """
@@ -39,15 +45,16 @@ def pool_of(entry: VersionEntry, model: Model, seed: int = 0) -> list[Array]:
         raise TuningError(
             f"no row is known that {entry.model}/{entry.version} takes.", hint="Publish it with golden rows."
         )
+    known = _as_long(known, model, inputs)
     if not model.signature.batchable:
         return known
     random = np.random.default_rng(seed)
     elements = sum(array[:1].size for array in known)
     count = int(max(64, min(POOL_ROWS, MOST_ELEMENTS // max(1, elements))))
     if _is_table(model.signature):
-        return [_by_columns(array, count, random) for array in known]
+        return inputs.repeated([_by_columns(array, count, random) for array in known])
     chosen = random.integers(0, len(known[0]), count)
-    return [np.ascontiguousarray(array[chosen]) for array in known]
+    return inputs.repeated([np.ascontiguousarray(array[chosen]) for array in known])
 
 
 def batch_of(pool: Sequence[Array], rows: int, number: int) -> list[Array]:
@@ -79,6 +86,19 @@ def _known(entry: VersionEntry, model: Model) -> list[Array]:
         return list(model.sample_row)
     random = np.random.default_rng(1)
     return [_around(array, random) for array in model.sample_row]
+
+
+def _as_long(known: list[Array], model: Model, inputs: Inputs) -> list[Array]:
+    """``known``, stretched to the lengths of ``inputs``; as they are where the model does not run so: of
+    dimensions that must be alike a profile may know some and not all."""
+    if not inputs.lengths:
+        return known
+    stretched = inputs.stretched(known, model.signature)
+    try:
+        model.run([array[:1] for array in stretched] if model.signature.batchable else stretched)
+    except RapideError:
+        return known
+    return stretched
 
 
 def _around(row: Array, random: np.random.Generator) -> Array:

@@ -25,7 +25,6 @@ from rapide.tuning.simulator import Outcome, simulate
 from rapide.tuning.slo import Slo, percentile
 
 Objective = Literal["latency", "throughput", "cost"]
-OBJECTIVES: Final[tuple[Objective, ...]] = ("latency", "throughput", "cost")
 STAGES: Final = ((500, 48), (2000, 12), (6000, 4))
 """Requests simulated, and how many configurations go on; hundreds begin."""
 LAST_SEEDS: Final = 3
@@ -33,7 +32,8 @@ LAST_SEEDS: Final = 3
 NEARLY: Final = 0.03
 INLINE_ALWAYS_US: Final = 1e6
 SPEEDS: Final = (0.125, 32.0)
-"""Multiples of the recorded load between which the highest is looked for."""
+"""Multiples of the recorded load between which the highest is looked for first."""
+HIGHEST_SPEED: Final = 2.0**17
 SUSTAINED: Final = 0.9
 """A place that is busier than this keeps up for as long as is simulated, and not for ever."""
 BATCH_ROWS: Final = (8, 32, 64, 256, 1024)
@@ -149,24 +149,27 @@ def _queues(curve: Curve, rows: int, cap: int, largest: int, setting: Setting) -
 def search(
     setting: Setting, on_step: Callable[[str, float], None], keep: int = STAGES[-1][1], over: Over = never
 ) -> tuple[list[Candidate], int]:
-    """The best candidates, best first, the default always among them; and how many were simulated, until it was
-    ``over``."""
+    """The best candidates, best first, the default always among them; and how many were simulated. When it is
+    ``over``, what the last whole stage found counts, or of the first one what it came to."""
     remaining = configurations(setting)
     default, total = remaining[0], len(remaining)
     ranked: list[Candidate] = []
     for number, (requests, survivors) in enumerate(STAGES):
         stage = replace(setting, arrivals=window(setting.arrivals, requests))
-        ranked = []
+        judged: list[Candidate] = []
         for index, configuration in enumerate(remaining):
             if index % 20 == 0:
                 share = (number + index / len(remaining)) / len(STAGES)
                 on_step(f"simulating {len(remaining)} of {total} configurations", share)
-            if index and over():
+            if (index or number) and over():
                 break
             seeds = LAST_SEEDS if number == len(STAGES) - 1 and setting.objective != "throughput" else 1
-            ranked.append(judge(configuration, stage, is_final=number > 0, seeds=seeds))
-        total = len(ranked) if number == 0 else total
-        ranked.sort(key=lambda one: one.score)
+            judged.append(judge(configuration, stage, is_final=number > 0, seeds=seeds))
+        if number == 0:
+            total = len(judged)
+        elif len(judged) < len(remaining):
+            break
+        ranked = sorted(judged, key=lambda one: one.score)
         if stage.arrivals.count == setting.arrivals.count and number > 0:
             break
         leaders = [one.configuration for one in leading(ranked, survivors)]
@@ -215,16 +218,19 @@ def _judge(configuration: Configuration, setting: Setting, is_final: bool, seed:
 
 def highest_speed(configuration: Configuration, setting: Setting, seed: int = 0, steps: int = 6) -> float:
     """The highest multiple of the load at which the SLO holds in the simulation, to 2 to the power of 8 /
-    2^steps."""
+    2^steps; half of the lowest that is tried where not even that holds."""
+
+    def holds(speed: float) -> bool:
+        outcome = run(configuration, setting, speed=speed, seed=seed)
+        return outcome.busy < SUSTAINED and setting.slo.holds(outcome.latency_s)
+
     low, high = SPEEDS
+    while high < HIGHEST_SPEED and holds(high):
+        low, high = high, high * 16
     for _ in range(steps):
         middle = math.sqrt(low * high)
-        outcome = run(configuration, setting, speed=middle, seed=seed)
-        if outcome.busy < SUSTAINED and setting.slo.holds(outcome.latency_s):
-            low = middle
-        else:
-            high = middle
-    return low
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low if low > SPEEDS[0] or holds(low) else low / 2
 
 
 def run(configuration: Configuration, setting: Setting, *, speed: float = 1.0, seed: int = 0) -> Outcome:

@@ -5,7 +5,6 @@ way from the file to the engine."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -22,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from rapide.loadtests.replay.plan import ModelArrivals, ReplayPlan
+from rapide.loadtests.replay.plan import ModelArrivals, ReplayError, ReplayPlan
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.loadtests.replay.run import replay
 from rapide.profiles.arrivals import Arrivals
@@ -30,13 +29,14 @@ from rapide.server.machine import cpu_signature
 from rapide.server.tuning_file import TuningFile
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.errors import TuningError
+from rapide.tuning.launch import command_on
 
 HOST: Final = "127.0.0.1"
 READY_WITHIN_S: Final = 60.0
 STOPPED_WITHIN_S: Final = 15.0
-_PR_SET_PDEATHSIG: Final = 1
-_PRCTL: Final = ctypes.CDLL(None).prctl
-"""Looked up here: between fork and exec nothing should be."""
+ANSWERS_WITHIN_S: Final = 5.0
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without the proxies of the environment: what is asked is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,6 @@ class Site:
     cpus: tuple[int, ...]
     rows_file: Path | None
     protocol: str = "grpc"
-    processes: int = 1
 
     @property
     def leaves_cores(self) -> bool:
@@ -60,11 +59,12 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What all workers used so far: processor time, runs and rows by size of batch."""
+    """What all workers used so far."""
 
     cpu_s: float
     runs: int
     compute_s: float
+    """Of all runs, from their beginning to their end, conversion included."""
 
     def since(self, before: Usage) -> Usage:
         return Usage(self.cpu_s - before.cpu_s, self.runs - before.runs, self.compute_s - before.compute_s)
@@ -79,7 +79,6 @@ class Served:
         self._folder = tempfile.TemporaryDirectory(prefix="rapide-tuning-")
         self._http, self._grpc, self._metrics = _free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
-        self._parent = os.getpid()
 
     def __enter__(self) -> Served:
         folder = Path(self._folder.name)
@@ -88,12 +87,11 @@ class Served:
             log = folder / "log"
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
-                    self._command(folder),
+                    command_on(self._site.cpus, self._command(folder)),
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL,
                     env={name: value for name, value in os.environ.items() if not name.startswith("RAPIDE_")},
-                    preexec_fn=self._begin,  # noqa: PLW1509 - nothing but system calls in it
                     process_group=0,
                 )
             self._wait_until_ready(log)
@@ -107,15 +105,18 @@ class Served:
     ) -> None:
         self._stop()
 
-    def replay(self, arrivals: Arrivals, speed: float = 1.0) -> ReplayResult:
-        """Sends ``arrivals`` at their instants. Raises ReplayError, KeyboardInterrupt."""
+    def replay(self, arrivals: Arrivals) -> ReplayResult:
+        """Sends ``arrivals`` at their instants. Raises TuningError, KeyboardInterrupt."""
         site = self._site
         url = f"grpc://{HOST}:{self._grpc}" if site.protocol == "grpc" else f"http://{HOST}:{self._http}"
         rows = {} if site.rows_file is None else {site.model: site.rows_file}
         requests = [ModelArrivals(site.model, "", arrivals)]
-        plan = ReplayPlan(url, requests, speed, site.protocol, site.processes, rows_from=rows, timeout_s=5.0)
-        with _beside(site.cpus):
-            result = replay(plan)
+        plan = ReplayPlan(url, requests, protocol=site.protocol, rows_from=rows, timeout_s=5.0)
+        try:
+            with _beside(site.cpus):
+                result = replay(plan)
+        except ReplayError as error:
+            raise TuningError(error.message, hint=error.hint) from None
         if result.stopped == "interrupted":  # half of it says nothing, and who wants to end is to be heard
             raise KeyboardInterrupt
         return result
@@ -129,18 +130,22 @@ class Served:
         return result, replace(used, cpu_s=after_s - before_s)
 
     def usage(self) -> Usage:
-        """What the workers have used until now."""
-        with urllib.request.urlopen(f"http://{HOST}:{self._metrics}/profile", timeout=5) as answer:
-            profile: dict[str, Any] = json.load(answer)
-        batches = [batch for model in profile["models"] for batch in model["batches"]]
-        return Usage(
-            self._cpu_s(),
-            sum(batch["runs"] for batch in batches),
-            sum(batch["compute_s"] + batch["input_s"] for batch in batches),
-        )
+        """What the workers have used until now. Raises TuningError."""
+        try:
+            with _OPENER.open(f"http://{HOST}:{self._metrics}/profile", timeout=ANSWERS_WITHIN_S) as answer:
+                profile: dict[str, Any] = json.load(answer)
+            batches = [batch for model in profile["models"] for batch in model["batches"]]
+            return Usage(
+                self._cpu_s(),
+                sum(batch["runs"] for batch in batches),
+                sum(batch["compute_s"] + batch["input_s"] for batch in batches),
+            )
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise TuningError(f"the server for {self._configuration.words} gave no profile: {error}.") from None
 
     def _cpu_s(self) -> float:
-        return sum(_cpu_s(pid) for pid in self.workers())
+        with self._alive():
+            return sum(_cpu_s(pid) for pid in self.workers())
 
     def workers(self) -> list[int]:
         """Process ids of all children of the supervisor (a process in reserve uses nothing)."""
@@ -154,8 +159,17 @@ class Served:
         return self._process
 
     def memory_bytes(self) -> int:
-        """Of all workers together, shared pages counted once."""
-        return sum(_pss_bytes(pid) for pid in self.workers())
+        """Of all workers together, shared pages counted once. Raises TuningError."""
+        with self._alive():
+            return sum(_pss_bytes(pid) for pid in self.workers())
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Raises TuningError where a process that is looked at has ended."""
+        try:
+            yield
+        except OSError as error:
+            raise TuningError(f"the server for {self._configuration.words} has ended: {error}.") from None
 
     def _write_tuning(self, folder: Path) -> None:
         site, cpu = self._site, cpu_signature(len(self._site.cpus))
@@ -179,20 +193,13 @@ class Served:
             *policy,
         ]
 
-    def _begin(self) -> None:
-        """In the server's process, before it is one: on its processors, and to end if this process is killed."""
-        os.sched_setaffinity(0, self._site.cpus)
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != self._parent:  # killed before that
-            os.kill(os.getpid(), signal.SIGTERM)
-
     def _wait_until_ready(self, log: Path) -> None:
         end_s = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end_s:
             if self._running.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(f"http://{HOST}:{self._http}/v2/health/ready", timeout=1) as answer:
+                with _OPENER.open(f"http://{HOST}:{self._http}/v2/health/ready", timeout=1) as answer:
                     if answer.status == 200:
                         return
             except OSError:

@@ -76,7 +76,7 @@ class Slo:
         return max(self.limits, key=lambda limit: limit.percent)
 
     def __str__(self) -> str:
-        return ",".join([*map(str, self.limits), f"errors<{self.errors:.4g}"])
+        return ",".join([*map(str, self.limits), f"errors<{self.errors * 100:.4g}%"])
 
     def holds(self, latency_s: Floats) -> bool:
         """Whether ``latency_s`` (infinite where there was no good answer) meets all limits."""

@@ -85,15 +85,11 @@ def measure(cpus: Sequence[int], span_s: float) -> Stalls:
     """
     command = [sys.executable, "-P", "-m", "rapide.tuning.stall_meter"]
     begin_s = time.monotonic() + STARTS_WITHIN_S
-    meters = [
-        subprocess.Popen(
-            [*command, str(cpu), str(span_s), str(begin_s + AWAKE_S * (number % 2))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for number, cpu in enumerate(cpus)
-    ]
+    meters: list[subprocess.Popen[bytes]] = []
     try:
+        for number, cpu in enumerate(cpus):
+            turn = [str(cpu), str(span_s), str(begin_s + AWAKE_S * (number % 2))]
+            meters.append(subprocess.Popen([*command, *turn], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
         said = [meter.communicate(timeout=span_s + MARGIN_S)[0] for meter in meters]
     except subprocess.TimeoutExpired:
         raise TuningError(

@@ -1,8 +1,9 @@
 """The part of a recorded profile that is simulated and replayed: its busiest seconds, since they make the
-percentiles."""
+percentiles. And what of the profile is not in it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,8 +15,12 @@ from rapide.profiles.model_profile import ModelProfile
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.errors import TuningError
 
+_MORE: Final = 1.25
+"""Times what is tuned for: so much more is worth saying."""
+_WEEK_S: Final = 7 * 86400.0
+
 LEAST_REQUESTS: Final = 30
-"""A percentile of fewer says nothing."""
+"""A percentile of fewer says nothing. The window is as long as it takes to hold so many."""
 LONGEST_PAUSE_S: Final = 0.5
 """Longer ones are cut to this: nothing queues meanwhile, and a worker is as cold after half a second as after a
 day."""
@@ -43,8 +48,8 @@ def used(profile: Profile, model: str, digest: str, *, any_version: bool = False
 
 
 def busiest(arrivals: Arrivals, window_s: float = WINDOW_S, most: int = MOST_REQUESTS) -> Arrivals:
-    """The ``window_s`` seconds with the most requests, pauses cut short. Raises TuningError for too few requests,
-    and for such as cannot be replayed at a server as it is by default."""
+    """The ``window_s`` seconds with the most requests, pauses cut short; longer if those are too few. Raises
+    TuningError for too few requests, and for such as cannot be replayed at a server as it is by default."""
     if arrivals.count < LEAST_REQUESTS:
         raise TuningError(
             f"the profile holds {arrivals.count} arrival{'s' * (arrivals.count != 1)}; at least {LEAST_REQUESTS} "
@@ -66,7 +71,38 @@ def busiest(arrivals: Arrivals, window_s: float = WINDOW_S, most: int = MOST_REQ
     ends = np.searchsorted(dense.instants_s, dense.instants_s + window_s, side="right")
     counts = ends - np.arange(dense.count)
     first = int(np.argmax(counts))
-    last = first + int(min(counts[first], most))
+    if counts[first] < LEAST_REQUESTS:
+        first = int(np.argmin(dense.instants_s[LEAST_REQUESTS - 1 :] - dense.instants_s[: 1 - LEAST_REQUESTS]))
+    last = first + int(min(max(counts[first], LEAST_REQUESTS), most))
     start_s = dense.instants_s[first] - 0.01
     rows = np.maximum(1, dense.rows[first:last])  # an empty request costs about as much as one of a row
     return Arrivals(np.maximum(0.0, dense.instants_s[first:last] - start_s), rows)
+
+
+def usual_protocol(known: ModelProfile) -> str:
+    """grpc, json or binary: how most requests came."""
+    counts = dict.fromkeys(("grpc", "json", "binary"), 0)
+    for mix in known.encodings:
+        if mix.protocol == "grpc":
+            counts["grpc"] += mix.requests
+        elif mix.protocol == "http":
+            counts["binary" if mix.encoding == "json+binary" else "json"] += mix.requests
+    return max(counts, key=counts.__getitem__)
+
+
+def busier(known: ModelProfile, tuned: Arrivals) -> Iterator[str]:
+    """When there was clearly more than in ``tuned``, the busiest of what is known exactly: in words."""
+    arrivals = known.arrivals
+    if not arrivals.has_forgotten:
+        return
+    weeks = max(1.0, (arrivals.last_s - arrivals.first_s) / _WEEK_S)
+    hour_per_s = float(arrivals.hour_of_week.max()) / weeks / 3600
+    second_per_s = float(arrivals.seconds.max(initial=0))
+    most = float(np.bincount(tuned.instants_s.astype(np.int64)).max())
+    for what, per_s, had in (("hour", hour_per_s, tuned.rate_per_s), ("second", second_per_s, most)):
+        if per_s > _MORE * had:
+            yield (
+                f"The busiest {what} that the profile counted had {per_s:,.0f} requests/s, what is tuned for at "
+                f"most {had:,.0f}: of {arrivals.count:,} requests the last {arrivals.recent.count:,} are known "
+                "exactly, and their busiest part is taken. Save a profile when most is asked."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from rapide.server.model import SessionOptions, load_model
+from rapide.server.proven import Proven
 from rapide.server.repository.snapshot import VersionEntry
 from rapide.server.tuning_file import TuningFile
 from rapide.tuning import busyness, calibration, fitting, sample_rows, stall_meter
@@ -28,7 +30,7 @@ from rapide.tuning.notes import note
 from rapide.tuning.proof import Measured, Proof, is_better, prove, telling_speed
 from rapide.tuning.proven import proven, wider
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Setting, leading, search, typical, window
+from rapide.tuning.search import Setting, configurations, leading, search, typical, window
 from rapide.tuning.served import Site
 from rapide.tuning.slo import percentiles
 from rapide.tuning.traffic import MOST_REQUESTS
@@ -44,49 +46,61 @@ PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 SHARES: Final = {"look": 0.02, "measure": 0.3, "calibrate": 0.25, "search": 0.13, "prove": 0.3}
 """Of the time, for the progress bar."""
 OnStep = Callable[[str, float], None]
+OnNote = Callable[[str], None]
 
 
-def tune(request: Request, on_step: OnStep) -> Found:
-    """Tunes. Blocking, for some minutes; keeps what it learns as it goes. Raises TuningError, ReplayError."""
+def _unheard(_text: str) -> None: ...
+
+
+def tune(request: Request, on_step: OnStep, on_note: OnNote = _unheard) -> Found:
+    """Tunes. Blocking, for some minutes; keeps what it learns as it goes. ``on_note`` hears at once
+    what makes all of it less sure. Raises TuningError."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
-    begun, budget = busyness.Times.now(), Budget.of(request.within_s)
+    begun, budget = busyness.Times.now(request.cpus), Budget.of(request.within_s)
     with work_folder("rapide-rows-") as folder:
-        setting, site = _learn(found, folder, steps, budget)
-        found.candidates, found.simulated = search(
-            setting, steps.within("search"), keep=FINALISTS, over=budget.over("search")
-        )
+        setting, site = _learn(found, folder, steps, budget, on_note)
+        _search(found, setting, steps, budget.over("search"))
         # They were found by the load's busiest moments, of which a replay has less.
         setting = replace(_at_a_telling_load(found, setting), most_requests=MOST_REQUESTS)
         _prove(request, found, setting, site, steps, budget)
         _choose(found, setting)
         _widen(request, found, site, on_step)
-    found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(), len(request.cpus))
+    found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(request.cpus), len(request.cpus))
     note(found)
     on_step("done", 1.0)
     return found
 
 
-def learn(request: Request, on_step: OnStep) -> tuple[Setting, list[str]]:
+def learn(request: Request, on_step: OnStep, on_note: OnNote = _unheard) -> tuple[Setting, list[str]]:
     """Measures and calibrates, as far as that is not known: what can be simulated with, and what to know of it."""
     found, steps = Found(request, default=default_configuration(len(request.cpus))), _Steps(on_step)
-    begun = busyness.Times.now()
+    begun = busyness.Times.now(request.cpus)
     with work_folder("rapide-rows-") as folder:
-        setting, _ = _learn(found, folder, steps, Budget.of(request.within_s))
-    found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(), len(request.cpus))
+        setting, _ = _learn(found, folder, steps, Budget.of(request.within_s), on_note)
+    found.others_meanwhile = busyness.others_share(begun, busyness.Times.now(request.cpus), len(request.cpus))
     note(found)
     return setting, found.notes
 
 
-def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget) -> tuple[Setting, Site]:
+def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget, on_note: OnNote) -> tuple[Setting, Site]:
     """``folder`` is for the rows that servers are asked with."""
     request = found.request
     steps("look", "looking whether the machine is idle", 0.0)
-    found.others_before = busyness.look(len(request.cpus))
+    found.others_before = busyness.look(request.cpus)
+    if found.others_before > busyness.BUSY:
+        on_note(
+            f"this machine is busy with other work ({found.others_before:.0%} of its cores); what is measured now "
+            "says little of it when it is idle."
+        )
     steps("look", "watching how often this machine stalls", 0.2)
     found.stalls = stall_meter.measure(request.cpus, STALLS_S * request.effort)
     model = load_model(request.entry, SessionOptions())
     rows_file = folder / "rows.npz"
-    pool = sample_rows.pool_of(request.entry, model)
+    pool = sample_rows.pool_of(request.entry, model, request.inputs)
+    if request.inputs.lengths and not request.inputs.are_those_of(pool, model.signature):
+        found.notes.append(
+            f"The model does not run with {request.inputs.words}: its golden rows are used as they are."
+        )
     sample_rows.save(pool, model.signature, rows_file, int(request.arrivals.rows.max()))
     learnt = Learnt.load(request.learnt_path)
     _measure(request, found, learnt, steps, budget.over("measure"))
@@ -114,7 +128,7 @@ def write(found: Found, now: datetime | None = None) -> TuningFile:
         digest=request.digest,
         model=request.entry.model,
         workers=chosen.workers,
-        tuning=replace(chosen.tuning, proven=proven(chosen, found.as_recorded, request.slo, request.arrivals)),
+        tuning=replace(chosen.tuning, proven=_proven(found, chosen)),
         version=request.entry.version,
         written=(now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z"),
         onnxruntime=version("onnxruntime"),
@@ -123,6 +137,11 @@ def write(found: Found, now: datetime | None = None) -> TuningFile:
     )
     write_whole(request.path, file.to_bytes())
     return file
+
+
+def _proven(found: Found, chosen: Configuration) -> Proven | None:
+    request = found.request
+    return proven(chosen, found.as_recorded, request.slo, request.arrivals, request.recorded)
 
 
 def evidence(found: Found) -> dict[str, Any]:
@@ -134,6 +153,8 @@ def evidence(found: Found) -> dict[str, Any]:
         "requests": request.arrivals.count,
         "rate_per_s": round(request.arrivals.rate_per_s, 3),
         "replayed_per_s": round(found.load.rate_per_s, 3),
+        "protocol": request.protocol,
+        "inputs": request.inputs.words,
         "simulated": found.simulated,
         "is_improvement": found.is_improvement,
         "reasons": [{"choice": choice, "why": why} for choice, why in found.reasons],
@@ -156,9 +177,16 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over
     variants = () if request.entry.manifest is None else request.entry.manifest.variants
     names = tuple("" if variant.is_default else variant.name for variant in variants) or ("",)
     subject = Subject(
-        request.models, request.entry.model, request.entry.version, names, int(request.arrivals.rows.max())
+        request.models,
+        request.entry.model,
+        request.entry.version,
+        names,
+        int(request.arrivals.rows.max()),
+        request.inputs,
     )
-    learnt.forget_stale(sizes_for(subject)[-1], _digests(request.entry, names))
+    learnt.forget_stale(
+        sizes_for(subject)[-1], request.inputs.words, request.effort, _digests(request.entry, names)
+    )
     measure = in_child(subject, request.cpus, request.effort)
     step = steps.within("measure")
 
@@ -168,8 +196,11 @@ def _measure(request: Request, found: Found, learnt: Learnt, steps: _Steps, over
 
     try:
         found.curves = explore(subject, len(request.cpus), measure, learnt.curves, on_step, over)
-    finally:  # what was measured since the last step, too, where somebody presses Ctrl-C
-        learnt.save(request.learnt_path)
+    except BaseException:  # what was measured since the last step, too, where somebody presses Ctrl-C
+        with suppress(TuningError):
+            learnt.save(request.learnt_path)
+        raise
+    learnt.save(request.learnt_path)
     if over():
         found.notes.append("There was no time to measure all knobs; the next run goes on from here.")
     found.failed = list(learnt.curves.failed.values())
@@ -185,7 +216,8 @@ def _digests(entry: VersionEntry, names: Sequence[str]) -> dict[str, str]:
 
 def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps: _Steps, over: Over) -> None:
     rows = int(np.median(request.arrivals.rows))
-    key = f"{request.protocol}, {rows} rows, {zlib.crc32(request.arrivals.instants_s.tobytes()):08x}"
+    came = zlib.crc32(request.arrivals.instants_s.tobytes())
+    key = f"{request.protocol}, {rows} rows, {request.inputs.words}, {came:08x}, {site.leaves_cores}"
     if learnt.costs is None or learnt.calibrated_for != key:
         step = steps.within("calibrate")
         traffic = window(request.arrivals, CALIBRATION_REQUESTS)
@@ -213,6 +245,22 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
     found.costs = fitting.suffering(learnt.costs, found.stalls)
 
 
+def _search(found: Found, setting: Setting, steps: _Steps, over: Over) -> None:
+    is_cut = False
+
+    def noticed() -> bool:
+        nonlocal is_cut
+        is_cut = is_cut or over()
+        return is_cut
+
+    found.candidates, found.simulated = search(setting, steps.within("search"), keep=FINALISTS, over=noticed)
+    if is_cut:
+        found.notes.append(
+            f"There was no time to simulate all to the end: of {len(configurations(setting))} configurations "
+            f"{found.simulated} were looked at, some on little traffic. More time (--within) looks at all."
+        )
+
+
 def _at_a_telling_load(found: Found, setting: Setting) -> Setting:
     """``setting`` with the load at which candidates are replayed."""
     request, default = found.request, found.candidate_of(found.default)
@@ -237,12 +285,19 @@ def _prove(request: Request, found: Found, setting: Setting, site: Site, steps: 
     step("simulating what is replayed", 0.0)
     _predict(found, setting, chosen)
     found.proofs = prove(
-        site, [found.default, *chosen], found.load, request.rounds, step, budget=budget, figure=figure
+        site,
+        [found.default, *chosen],
+        found.load,
+        request.rounds,
+        step,
+        budget=budget,
+        figure=figure,
+        on_failure=found.failed.append,
     )
 
 
 def _predict(found: Found, setting: Setting, chosen: Sequence[Configuration]) -> None:
-    """What the simulator says of those that are replayed, under all of it."""
+    """What the simulator says of those that are replayed, under as much of that as it simulates at most."""
     found.candidates = [
         replace(one, outcome=typical(one.configuration, setting))
         if one.configuration in (found.default, *chosen)
@@ -262,7 +317,10 @@ def _widen(request: Request, found: Found, site: Site, on_step: OnStep) -> None:
         configurations = configurations[1:] if chosen.holds(request.slo) else []
     if configurations:
         last = SHARES["prove"] * 0.05
-        found.wider = prove(site, configurations, request.arrivals, 1, lambda text, _: on_step(text, 1 - last))
+        try:
+            found.wider = prove(site, configurations, request.arrivals, 1, lambda text, _: on_step(text, 1 - last))
+        except TuningError as error:  # the choice is made
+            found.failed.append(f"{configurations[0].words}: {error.message}")
 
 
 def _choose(found: Found, setting: Setting) -> None:
@@ -283,10 +341,7 @@ def _choose(found: Found, setting: Setting) -> None:
             if proof is not proven_default and is_better(proof, proven_default, request.slo, request.objective)
         ]
         if better:
-            best = min(
-                better, key=lambda one: one.median(lambda each: each.figure(request.slo, request.objective))
-            )
-            found.chosen = best.configuration
+            found.chosen = min(better, key=figure).configuration
     if found.chosen is not None:
         found.reasons = list(reasons(found.chosen, setting))
 

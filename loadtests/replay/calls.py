@@ -70,7 +70,7 @@ def describe(plan: ReplayPlan, model: str, version: str) -> tuple[Input, ...]:
 
 
 def _describe_grpc(address: str, model: str, version: str, timeout_s: float) -> tuple[Input, ...]:
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:  # as the load itself goes
         try:
             return payloads.describe_grpc(
                 services.stub(channel, services.OPEN_INFERENCE), model, version, timeout_s

@@ -74,16 +74,17 @@ def encoding_of(profile: Profile) -> str:
     return "binary" if counts["binary"] > counts["json"] else "json"
 
 
-def payload_seeds(count: int, repeat_share: float, seed: int = 0) -> Integers:
-    """Seeds int64[count] of which ``repeat_share`` (0 to 1) are those of a request shortly before; the others come
-    again only a whole window later, where nobody looks for repeats (docs/reference/profile.md)."""
+def payload_seeds(count: int, repeat_share: float, seed: int = 0, different: int = DIFFERENT_PAYLOADS) -> Integers:
+    """Seeds int64[count], below ``different``, of which ``repeat_share`` (0 to 1) are those of a request shortly
+    before; the others come again only a whole window later, where nobody looks for repeats
+    (docs/reference/profile.md)."""
     random = np.random.default_rng(seed)
     is_new = random.random(count) >= repeat_share
     is_new[:1] = True
     newest = np.cumsum(is_new) - 1
     shortly = round(DIFFERENT_PAYLOADS / 16 * (1 - repeat_share))
     back = random.integers(0, np.minimum(newest, shortly) + 1)
-    return np.where(is_new, newest, newest - back) % DIFFERENT_PAYLOADS
+    return np.where(is_new, newest, newest - back) % different
 
 
 def _requests(one: ModelProfile, arrivals: Arrivals, *, pin_versions: bool, start_s: float = 0.0) -> ModelArrivals:

@@ -40,7 +40,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--cores", type=int, default=0, metavar="N", help="of one replica (default: all usable)")
     parser.add_argument("--tuning", metavar="DIR", help="folder of tuning files, where measurements are kept")
-    parser.add_argument("--protocol", choices=("grpc", "json", "binary"), default="grpc", help="of the callers")
+    parser.add_argument(
+        "--protocol",
+        choices=("grpc", "json", "binary"),
+        help="of the callers (default: as most requests of the profile came)",
+    )
     parser.add_argument("--any-version", action="store_true", help="take a profile of another version")
     parser.add_argument("--quick", action="store_true", help="measure a third as long, and be less sure")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         )
     request = make_request(args)
     with Progress(quiet=args.json) as progress:
-        setting, notes = learn(request, lambda text, share: progress(text, 0.7 * share))
+        setting, notes = learn(request, lambda text, share: progress(text, 0.7 * share), progress.note)
         found = plans(setting, args.rate, lambda text, share: progress(text, 0.7 + 0.3 * share), args.headroom)
     if args.json:
         document = {

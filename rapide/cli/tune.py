@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -15,21 +16,20 @@ from rapide.cli.report_page import check_page, write_page
 from rapide.cli.stopping import cleared_away
 
 if TYPE_CHECKING:  # heavy at run time
-    from collections.abc import Callable
-
     from rapide.tuning.found import Found, Request
 
 EXAMPLES = """\
 examples:
   rapide profile http://localhost:8002 --save profile.json       how a server is used
   rapide tune models/ car-price --profile profile.json --slo 'p99<5ms'
-  rapide tune models/ car-price --profile profile.json --slo 'p99<5ms' --objective cost --report tuning.html
+  rapide tune models/ car-price --profile profile.json --slo 'p99<5ms' --objective cost --html tuning.html
   rapide tune models/ car-price --explain                        why it runs as it does here
 
 `rapide serve` finds the file that this writes and says so in its banner. Ctrl-C keeps what was measured: the next
 run goes on from there.
 """
 QUICK = 0.34
+PRINT_EVERY_S = 10.0
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,7 +60,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--cores", type=int, default=0, metavar="N", help="how many cores (default: all usable)")
     parser.add_argument("--tuning", metavar="DIR", help="folder of tuning files (default: where serve looks)")
-    parser.add_argument("--protocol", choices=("grpc", "json", "binary"), default="grpc", help="of the replays")
+    parser.add_argument(
+        "--protocol",
+        choices=("grpc", "json", "binary"),
+        help="of the replays (default: as most requests of the profile came)",
+    )
     parser.add_argument(
         "--any-version", action="store_true", help="take a profile of another version of the model"
     )
@@ -72,7 +76,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--quick", action="store_true", help="measure a third as long, and be less sure")
     parser.add_argument("--fresh", action="store_true", help="measure again what is known from an earlier run")
-    parser.add_argument("--report", metavar="FILE", help="write an HTML page with the plots (extra: reports)")
+    parser.add_argument("--html", metavar="FILE", help="write an HTML page with the plots (extra: reports)")
     parser.add_argument("--explain", action="store_true", help="say why the present tuning is what it is, and end")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     parser.set_defaults(run=run)
@@ -92,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError(
             f"--within {args.within:g} and --rounds {args.rounds}: expected above 0, and not below 0."
         )
-    check_page(None if args.report is None else Path(args.report), "--report")
+    check_page(None if args.html is None else Path(args.html), "--html")
     request = make_request(args)
     if args.fresh:
         request.learnt_path.unlink(missing_ok=True)
@@ -105,29 +109,36 @@ def make_request(args: argparse.Namespace) -> Request:
     from rapide.profiles.errors import ProfileError  # noqa: PLC0415
     from rapide.tuning.errors import TuningError  # noqa: PLC0415
     from rapide.tuning.found import Request  # noqa: PLC0415
+    from rapide.tuning.inputs import Inputs, varying  # noqa: PLC0415
+    from rapide.tuning.proven import recorded_usage  # noqa: PLC0415
     from rapide.tuning.slo import Slo  # noqa: PLC0415
-    from rapide.tuning.traffic import WINDOW_S, busiest, used  # noqa: PLC0415
+    from rapide.tuning.traffic import WINDOW_S, busier, busiest, used, usual_protocol  # noqa: PLC0415
 
     slo = Slo.parse(args.slo)
     entry = find_version(args.models, args.name, args.version)
     digest = _digest(entry)
     try:
-        arrivals = used(read_profile(args.profile), args.name, digest, any_version=args.any_version).exact()
+        profile = read_profile(args.profile)
+        known = used(profile, args.name, digest, any_version=args.any_version)
+        arrivals = busiest(known.exact(), WINDOW_S * (QUICK if args.quick else 1.0))
     except ProfileError as error:
         raise TuningError(error.message, hint=error.hint) from None
     return Request(
         models=args.models,
         entry=entry,
-        arrivals=busiest(arrivals, WINDOW_S * (QUICK if args.quick else 1.0)),
+        arrivals=arrivals,
         slo=slo,
         objective=args.objective,
         cpus=usable_cpus(args.cores),
         folder=tuning_folder(args.tuning),
-        protocol=args.protocol,
+        protocol=args.protocol or usual_protocol(known),
         rounds=args.rounds,
         within_s=args.within,
         profile_name=Path(args.profile).name,
         effort=QUICK if args.quick else 1.0,
+        inputs=Inputs.of(known.inputs),
+        recorded=recorded_usage(known, profile.workers),
+        left_out=(*busier(known, arrivals), *varying(known.inputs)),
     )
 
 
@@ -158,10 +169,21 @@ def usable_cpus(cores: int) -> tuple[int, ...]:
 
 
 def tuning_folder(named: str | None) -> Path:
-    """Where tuning files are written and read."""
-    from rapide.server.tuning_folder import default_folder  # noqa: PLC0415 - see main.py
+    """Where tuning files are written and read: the folder ``named``, or where the setting ``tuning`` (environment,
+    ``rapide.toml``, default) has `rapide serve` look. Raises SettingsError."""
+    from rapide.server.errors import SettingsError  # noqa: PLC0415 - see main.py
+    from rapide.server.settings_sources import load  # noqa: PLC0415
+    from rapide.server.tuning_folder import AUTO, OFF, default_folder  # noqa: PLC0415
 
-    return Path(named) if named else default_folder(os.environ)
+    if named:
+        return Path(named)
+    setting = load({}, os.environ).tuning
+    if setting == OFF:
+        raise SettingsError(
+            "the setting tuning is off here: no server would look for what is measured and tuned.",
+            hint="Name a folder with --tuning, or take the setting out of RAPIDE_TUNING or rapide.toml.",
+        )
+    return default_folder(os.environ) if setting == AUTO else Path(setting)
 
 
 def _digest(entry: Any) -> str:
@@ -172,21 +194,21 @@ def _digest(entry: Any) -> str:
 
 
 def _tune(args: argparse.Namespace, request: Request) -> int:
-    from rapide.loadtests.replay.plan import ReplayError  # noqa: PLC0415 - see main.py
-    from rapide.tuning.errors import TuningError  # noqa: PLC0415
-    from rapide.tuning.tune import tune, write  # noqa: PLC0415
+    from rapide.tuning.tune import tune, write  # noqa: PLC0415 - see main.py
 
     begun_s = time.monotonic()
     try:
         with Progress(quiet=args.json) as progress:
-            found = tune(request, progress)
+            found = tune(request, progress, progress.note)
     except (KeyboardInterrupt, SystemExit):
         if request.learnt_path.exists():
-            print(f"rapide: interrupted; what was measured is kept in {request.learnt_path}", file=sys.stderr)
+            print(
+                f"rapide: interrupted; what was measured is kept in {request.learnt_path} (replays of a proof are "
+                "made again)",
+                file=sys.stderr,
+            )
         raise
-    except ReplayError as error:
-        raise TuningError(error.message, hint=error.hint) from None
-    missing = "" if args.report is None else write_page(Path(args.report), lambda: _page(found))
+    missing = "" if args.html is None else write_page(Path(args.html), lambda: _page(found))
     if not args.json:  # before anything can go wrong with files: it took minutes to find out
         print("\n".join(summary(found, time.monotonic() - begun_s)))
     file = write(found)
@@ -194,8 +216,8 @@ def _tune(args: argparse.Namespace, request: Request) -> int:
         print(json.dumps({"path": str(request.path), **json.loads(file.to_bytes())}, ensure_ascii=False))
     else:
         print(f"written:  {request.path}")
-        if args.report and not missing:
-            print(f"report:   {args.report}")
+        if args.html and not missing:
+            print(f"page:     {args.html}")
     if missing:
         print(f"rapide: {missing}", file=sys.stderr)
     return 1 if missing else 0
@@ -270,6 +292,7 @@ def _explain(args: argparse.Namespace) -> int:
 def explanation(file: Any, path: Path) -> list[str]:
     """Why the tuning is what it is, from its file."""
     told = file.evidence
+    figure = _figure(file)
     lines = [
         f"{file.model}/{file.version} on {file.cpu}",
         f"  tuned {file.written} for {file.slo}, objective {told.get('objective', '?')}, with "
@@ -280,18 +303,38 @@ def explanation(file: Any, path: Path) -> list[str]:
         "why",
         *(f"  {one['choice']}: {one['why']}" for one in told.get("reasons", [])),
         "",
-        "proof (p99 of each round, ms)",
+        f"{figure.removesuffix('_ms')} in ms, simulated and of each replay",
     ]
+    simulated = {one["configuration"]: one.get(figure) for one in told.get("predicted", [])}
     for one in told.get("measured", []):
-        values = [each.get("p99_ms") for each in one["rounds"]]
-        shown = " ".join("never" if value is None else f"{value:.3f}" for value in values)
-        lines.append(f"  {shown}   {one['configuration']}")
+        predicted = simulated.get(one["configuration"])
+        replays = " ".join(_ms(each.get(figure)) for each in one["rounds"])
+        lines.append(f"  {'–' if predicted is None else _ms(predicted):>9}  {replays}   {one['configuration']}")
     lines += [f"note: {note}" for note in told.get("notes", [])]
     return [*lines, "", f"file: {path}"]
 
 
+def _figure(file: Any) -> str:
+    """Which of the percentiles in the evidence is nearest to what the SLO is about."""
+    from rapide.tuning.errors import TuningError  # noqa: PLC0415 - see main.py
+    from rapide.tuning.slo import Slo  # noqa: PLC0415
+
+    known = [name for one in file.evidence.get("measured", []) for each in one["rounds"] for name in each]
+    percents = sorted({float(name[1:-3]) for name in known if name.endswith("_ms")})
+    try:
+        wanted = Slo.parse(file.slo).main.percent
+    except TuningError:  # a file without one
+        wanted = 99.0
+    return f"p{min(percents, key=lambda each: abs(each - wanted)):g}_ms" if percents else "p99_ms"
+
+
+def _ms(value: float | None) -> str:
+    return "never" if value is None else f"{value:.3f}"
+
+
 class Progress:
-    """A bar with an estimate, on standard error; silent for scripts."""
+    """A bar with an estimate, on standard error; a line now and then where that is no terminal; silent for
+    scripts."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich import progress  # noqa: PLC0415 - see main.py
@@ -306,16 +349,29 @@ class Progress:
             progress.TimeRemainingColumn(),
             progress.TextColumn("more"),
         ]
-        console = Console(stderr=True)
-        self._bar = progress.Progress(*columns, console=console, disable=quiet or not console.is_terminal)
+        self._console = Console(stderr=True)
+        self._prints = not quiet and not self._console.is_terminal
+        self._printed_s = -math.inf
+        self._quiet = quiet
+        self._bar = progress.Progress(*columns, console=self._console, disable=quiet or self._prints)
         self._task = self._bar.add_task("beginning", total=1.0)
 
-    def __enter__(self) -> Callable[[str, float], None]:
+    def __enter__(self) -> Progress:
         self._bar.start()
-        return self._on_step
+        return self
 
     def __exit__(self, *_error: object) -> None:
         self._bar.stop()
 
-    def _on_step(self, text: str, share: float) -> None:
+    def __call__(self, text: str, share: float) -> None:
+        """What is done now, and how much of all is."""
         self._bar.update(self._task, description=text[:60], completed=share)
+        now_s = time.monotonic()
+        if self._prints and now_s - self._printed_s >= PRINT_EVERY_S:
+            self._printed_s = now_s
+            print(f"{share:4.0%} {text}", file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """What should be known before the end."""
+        if not self._quiet:
+            self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)

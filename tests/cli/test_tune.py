@@ -56,9 +56,7 @@ def test_what_cannot_be_tuned_is_told_before_anything_is_measured(
     assert "cannot be used for m" in said(capsys, *tune, "--profile", other, *slo)
     one = profile_of(tmp_path / "one.json", requests=1)
     assert "holds 1 arrival; at least 30 are needed" in said(capsys, *tune, "--profile", one, *slo)
-    assert "there is no folder" in said(
-        capsys, *tune, "--profile", good, *slo, "--report", f"{tmp_path}/no/r.html"
-    )
+    assert "there is no folder" in said(capsys, *tune, "--profile", good, *slo, "--html", f"{tmp_path}/no/r.html")
     assert not (tmp_path / "tuning").exists()
 
 

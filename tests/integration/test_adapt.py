@@ -33,7 +33,9 @@ def tuned(folder: Path, repository: Path, profile: Profile) -> None:
     """A tuning file for this machine, proven for ``profile``."""
     version = open_repository(repository).scan().models["linear"].versions[1]
     usage = UsageRecord.read(Fields(proven_usage(profile.find("linear"), 1)))
-    tuning = ModelTuning(max_batch_rows=64, proven=Proven((16, 256), (1000, 8000), usage))
+    tuning = ModelTuning(
+        max_batch_rows=64, proven=Proven((16, 256), (1000, 8000), usage, usage.rows_sum / usage.span_s)
+    )
     cores = read_cores().usable
     path = TuningFolder(folder, cpu_signature(cores), cores).path_of(str(version.digest))
     assert path is not None

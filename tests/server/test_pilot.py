@@ -35,8 +35,9 @@ TUNED_RATE_PER_S = 20.0
 
 
 def proven(known_rate_per_s: float = TUNED_RATE_PER_S) -> Proven:
-    usage = proven_usage(profile(poisson(known_rate_per_s, 3000)).find("cars"), 1)
-    return Proven((16, 200), (1000, 8000), UsageRecord.read(Fields(usage)))
+    arrivals = poisson(known_rate_per_s, 3000)
+    usage = UsageRecord.read(Fields(proven_usage(profile(arrivals).find("cars"), 1)))
+    return Proven((16, 200), (1000, 8000), usage, usage.rows_sum / usage.span_s)
 
 
 class Bench:
@@ -219,10 +220,11 @@ def test_usage_between_two_looks_is_what_came_between() -> None:
 
 
 def test_what_a_window_asks_for() -> None:
-    tuned = usage_from(proven().usage)
+    tuned, rows_per_s = usage_from(proven().usage), proven().rows_per_s
     live = usage_from(proven(3 * TUNED_RATE_PER_S).usage)
-    asked = observed(tuned, live, drift(tuned, live))
+    asked = observed(tuned, rows_per_s, live, drift(tuned, live))
     assert asked.is_known
     assert asked.load == pytest.approx(3, rel=0.1)
     assert asked.unrest == 1.0
-    assert observed(tuned, tuned, drift(tuned, tuned)).load == 1.0
+    assert observed(tuned, rows_per_s, tuned, drift(tuned, tuned)).load == 1.0
+    assert observed(tuned, 5 * rows_per_s, live, drift(tuned, live)).load < 1.0, "the replays had more"

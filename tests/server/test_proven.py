@@ -18,6 +18,7 @@ PROVEN = Proven(
     (16, 256),
     (64, 8192),
     UsageRecord(500, 10.0, 2, ((1.0, 400), (math.inf, 100)), 900.0, ((0.1, ((3.0, 90),)), (1.0, ()))),
+    180.0,
 )
 
 
@@ -28,6 +29,12 @@ def test_it_travels_with_the_tuning() -> None:
     assert TuningFile.from_bytes(file.to_bytes()) == file
     assert tuning.words == "max_batch_rows=32"
     assert "proven" not in ModelTuning().to_json()
+
+
+def test_a_file_of_an_earlier_release_was_proven_for_its_usage() -> None:
+    raw = PROVEN.to_json()
+    del raw["rows_per_s"]
+    assert Proven.read(Fields(raw)).rows_per_s == 90.0
 
 
 def test_a_profile_gives_what_is_compared() -> None:

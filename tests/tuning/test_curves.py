@@ -15,6 +15,8 @@ from tests import models
 from tests.tuning.curves_of import curve_of
 
 SUBJECT = Subject("models", "m", 1, ("", "int8"), 64)
+CORES = 3
+"""Threads that spin leave one to others."""
 
 
 class Formulas:
@@ -27,7 +29,7 @@ class Formulas:
         self.asked.append(knobs)
         if knobs.variant == "int8" and knobs.threads == 2:
             return "int8 with 2 threads: broken"
-        base = 30.0 if knobs.threads == 2 and not knobs.spinning else 10.0
+        base = {1: 10.0, 2: 10.0 if knobs.spinning else 30.0}.get(knobs.threads, 500.0)
         slope = 1.0 / knobs.threads
         return curve_of(lambda n: (base + slope * n) * (1.5 if knobs.variant else 1.0), knobs, rows)
 
@@ -38,7 +40,7 @@ def steps(_text: str, share: float) -> None:
 
 def test_only_what_may_be_best_is_kept_and_turned() -> None:
     measure, known = Formulas(), Curves()
-    kept = [curve.knobs for curve in explore(SUBJECT, 2, measure, known, steps)]
+    kept = [curve.knobs for curve in explore(SUBJECT, CORES, measure, known, steps)]
     assert kept[0] == Knobs(), "what the server takes by itself stays, whatever it costs"
     assert Knobs(threads=2, spinning=True) in kept
     assert not any(knobs.variant for knobs in kept)
@@ -50,18 +52,18 @@ def test_only_what_may_be_best_is_kept_and_turned() -> None:
 
 def test_what_is_known_is_not_measured_again() -> None:
     known = Curves()
-    explore(SUBJECT, 2, Formulas(), known, steps)
+    explore(SUBJECT, CORES, Formulas(), known, steps)
     again = Formulas()
-    explore(SUBJECT, 2, again, known, steps)
+    explore(SUBJECT, CORES, again, known, steps)
     assert again.asked == []
 
 
 def test_when_time_is_over_what_is_known_has_to_do() -> None:
     measure, known = Formulas(), Curves()
-    kept = explore(SUBJECT, 2, measure, known, steps, over=lambda: len(measure.asked) >= 2)
+    kept = explore(SUBJECT, CORES, measure, known, steps, over=lambda: len(measure.asked) >= 2)
     assert measure.asked == [Knobs(), Knobs(threads=2)]
     assert {curve.knobs for curve in kept} <= {Knobs(), Knobs(threads=2)}
-    assert [curve.knobs for curve in explore(SUBJECT, 2, Formulas(), Curves(), steps, over=lambda: True)] == [
+    assert [curve.knobs for curve in explore(SUBJECT, CORES, Formulas(), Curves(), steps, over=lambda: True)] == [
         Knobs()
     ]
 
@@ -72,7 +74,7 @@ def test_a_model_that_cannot_be_measured_is_told() -> None:
 
 
 def test_sizes_follow_the_requests() -> None:
-    assert sizes_for(Subject("", "m", 1, ("",), 1))[-1] == 64
+    assert sizes_for(Subject("", "m", 1, ("",), 1))[-1] == 256
     assert sizes_for(Subject("", "m", 1, ("",), 200))[-1] == 256
     assert sizes_for(Subject("", "m", 1, ("",), 100_000))[-1] == 1024
 

@@ -19,7 +19,7 @@ from tests.tuning.curves_of import curve_of
 def learnt() -> Learnt:
     curves = [curve_of(lambda rows: 2.0 * rows, knobs) for knobs in (Knobs(threads=2), Knobs("int8"))]
     known = Curves({curve.knobs: curve for curve in curves})
-    return Learnt(known, Costs(late_waking_us=(1.0, 2.0)), "grpc, 4 rows", 64, {"int8": "ab"})
+    return Learnt(known, Costs(late_waking_us=(1.0, 2.0)), "grpc, 4 rows", 64, "ids[1] of 32", 1.0, {"int8": "ab"})
 
 
 def test_what_was_learnt_is_there_again(tmp_path: Path) -> None:
@@ -44,15 +44,29 @@ def test_curves_that_cannot_be_are_measured_again(tmp_path: Path, points: list[d
 
 def test_curves_of_smaller_runs_say_nothing_of_larger_ones() -> None:
     known = learnt()
-    known.forget_stale(32, {"int8": "ab"})
+    known.forget_stale(32, known.inputs, 1.0, {"int8": "ab"})
     assert set(known.curves.done) == {Knobs(threads=2), Knobs("int8")}
-    known.forget_stale(128, {"int8": "ab"})
+    known.forget_stale(128, known.inputs, 1.0, {"int8": "ab"})
     assert (known.curves.done, known.largest_rows) == ({}, 128)
+
+
+def test_curves_of_short_sequences_say_nothing_of_long_ones() -> None:
+    known = learnt()
+    known.forget_stale(64, "ids[1] of 128", 1.0, {"int8": "ab"})
+    assert (known.curves.done, known.inputs) == ({}, "ids[1] of 128")
+
+
+def test_curves_of_a_quick_look_say_too_little_for_a_long_one() -> None:
+    known = learnt()
+    known.forget_stale(64, known.inputs, 0.34, {"int8": "ab"})
+    assert len(known.curves.done) == 2, "more effort than is asked for"
+    known.forget_stale(64, known.inputs, 2.0, {"int8": "ab"})
+    assert (known.curves.done, known.effort) == ({}, 2.0)
 
 
 def test_a_variant_that_was_made_anew_is_measured_anew() -> None:
     known = learnt()
-    known.forget_stale(64, {"int8": "cd", "fp16": "ef"})
+    known.forget_stale(64, known.inputs, 1.0, {"int8": "cd", "fp16": "ef"})
     assert set(known.curves.done) == {Knobs(threads=2)}
     assert known.variants == {"int8": "cd", "fp16": "ef"}
 

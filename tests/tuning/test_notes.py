@@ -9,61 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rapide.profiles.synthetic import synthetic_arrivals
-from rapide.tuning.configuration import Configuration, default_configuration
-from rapide.tuning.costs import Costs
-from rapide.tuning.curve_child import entry_of
-from rapide.tuning.found import Found, Request
+from rapide.tuning.configuration import Configuration
 from rapide.tuning.knobs import Knobs
 from rapide.tuning.notes import note
 from rapide.tuning.proof import Measured, Proof
 from rapide.tuning.search import Candidate
 from rapide.tuning.simulator import Outcome
-from rapide.tuning.slo import Slo
-from tests import models
 from tests.tuning.curves_of import curve_of
-
-DEFAULT = default_configuration(2)
-
-
-def found(
-    tmp_path: Path,
-    slo: str,
-    *,
-    run_us: float = 50.0,
-    p99_s: float = 0.004,
-    limited: str = "",
-    rate_per_s: float = 100.0,
-) -> Found:
-    root = models.repository(tmp_path / "models", {"m": {1: models.linear()}})
-    request = Request(
-        models=str(root),
-        entry=entry_of(str(root), "m", 1),
-        arrivals=synthetic_arrivals("steady", rate_per_s=rate_per_s, duration_s=1),
-        slo=Slo.parse(slo),
-        objective="latency",
-        cpus=(0, 1),
-        folder=tmp_path,
-    )
-    measured = Measured(np.full(100, p99_s), 0.1, 1, limited)
-    return Found(
-        request,
-        curves=[curve_of(lambda rows: run_us * rows)],
-        costs=Costs(network_us=50.0),
-        proofs=[Proof(DEFAULT, (measured,))],
-        chosen=DEFAULT,
-        default=DEFAULT,
-    )
+from tests.tuning.found_of import DEFAULT, found_of
 
 
 def test_an_objective_that_holds_needs_no_note(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<5ms")
+    one = found_of(tmp_path, "p99<5ms")
     note(one)
     assert one.notes == []
 
 
 def test_an_impossible_objective_is_told_with_what_would_be_possible(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<60us")
+    one = found_of(tmp_path, "p99<60us")
     note(one)
     (told,) = one.notes
     assert "cannot be met here with any number of cores: one run alone takes 50 µs" in told
@@ -71,7 +34,7 @@ def test_an_impossible_objective_is_told_with_what_would_be_possible(tmp_path: P
 
 
 def test_one_that_more_cores_would_hold_says_how_many(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<3ms")
+    one = found_of(tmp_path, "p99<3ms")
     note(one)
     (told,) = one.notes
     assert "No configuration holds" in told
@@ -81,7 +44,7 @@ def test_one_that_more_cores_would_hold_says_how_many(tmp_path: Path) -> None:
 
 
 def test_a_variant_that_needs_fewer_cores_is_told_first(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<3ms", rate_per_s=20_000)
+    one = found_of(tmp_path, "p99<3ms", rate_per_s=20_000)
     fast = curve_of(lambda rows: 5.0 * rows, Knobs("int8"))
     one.curves.append(fast)
     small = Configuration(2, fast.knobs.tuning)
@@ -100,7 +63,7 @@ def test_a_variant_that_needs_fewer_cores_is_told_first(tmp_path: Path) -> None:
 
 
 def test_a_choice_that_missed_where_another_held_says_which(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<3ms")
+    one = found_of(tmp_path, "p99<3ms")
     other = Configuration(1, DEFAULT.tuning)
     one.proofs.append(Proof(other, (Measured(np.full(100, 0.002), 0.1, 1, ""),)))
     note(one)
@@ -111,14 +74,14 @@ def test_a_choice_that_missed_where_another_held_says_which(tmp_path: Path) -> N
 
 def test_what_no_curve_is_known_of_is_left_out(tmp_path: Path) -> None:
     """The defaults are replayed, though none of their runs could be measured."""
-    one = found(tmp_path, "p99<3ms")
+    one = found_of(tmp_path, "p99<3ms")
     one.curves = [curve_of(lambda rows: 5.0 * rows, Knobs("int8"))]
     note(one)
     assert "`rapide plan` says how many cores" in one.notes[0]
 
 
 def test_a_faster_load_lasts_as_long_as_the_recorded_one(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<3ms")
+    one = found_of(tmp_path, "p99<3ms")
     recorded = one.load
     one.speed = 2.5
     assert one.load.rate_per_s == pytest.approx(2.5 * recorded.rate_per_s, rel=0.02)
@@ -127,7 +90,7 @@ def test_a_faster_load_lasts_as_long_as_the_recorded_one(tmp_path: Path) -> None
 
 def test_one_that_holds_at_no_load_is_told_to_ask_for_less(tmp_path: Path) -> None:
     """A run alone would do, but batches and the machine's stalls would not."""
-    one = found(tmp_path, "p99<110us")
+    one = found_of(tmp_path, "p99<110us")
     assert one.costs
     one.costs = replace(one.costs, read_us=100.0)
     note(one)
@@ -135,7 +98,7 @@ def test_one_that_holds_at_no_load_is_told_to_ask_for_less(tmp_path: Path) -> No
 
 
 def test_what_was_only_simulated_is_told_as_well(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<1ms")
+    one = found_of(tmp_path, "p99<1ms")
     one.proofs = []
     one.candidates = [Candidate(DEFAULT, 0.003, Outcome(np.full(100, 0.003), 0.1, 0.5, 100, 0.05))]
     note(one)
@@ -144,13 +107,27 @@ def test_what_was_only_simulated_is_told_as_well(tmp_path: Path) -> None:
 
 def test_other_work_on_the_machine_is_told_whenever_it_was(tmp_path: Path) -> None:
     for before, meanwhile in ((0.6, 0.0), (0.0, 0.4)):
-        one = found(tmp_path, "p99<5ms")
+        one = found_of(tmp_path, "p99<5ms")
         one.others_before, one.others_meanwhile = before, meanwhile
         note(one)
         assert f"{before:.0%} of its cores before it began, {meanwhile:.0%} while it ran" in one.notes[0]
 
 
 def test_a_generator_that_was_the_bottleneck_is_told(tmp_path: Path) -> None:
-    one = found(tmp_path, "p99<5ms", limited="its process was busy 97% of the time")
+    one = found_of(tmp_path, "p99<5ms", limited="its process was busy 97% of the time")
     note(one)
     assert "The load generator limited what was measured: its process" in one.notes[0]
+
+
+def test_what_of_the_profile_was_not_followed_is_told(tmp_path: Path) -> None:
+    one = found_of(tmp_path, "p99<5ms")
+    one.request = replace(one.request, left_out=("The sizes of ids[1] vary.",))
+    note(one)
+    assert one.notes == ["The sizes of ids[1] vary."]
+
+
+def test_a_percentile_of_too_few_requests_is_told_to_be_the_slowest(tmp_path: Path) -> None:
+    one = found_of(tmp_path, "p99.9<5ms")
+    note(one)
+    (told,) = one.notes
+    assert "requests: of so few, p99.9 is the slowest one" in told

@@ -12,6 +12,7 @@ from rapide.server.tuning_file import ModelTuning
 from rapide.tuning import proof
 from rapide.tuning.budget import Budget
 from rapide.tuning.configuration import Configuration
+from rapide.tuning.errors import TuningError
 from rapide.tuning.proof import Measured, Proof, is_better, prove, telling_speed
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo
@@ -63,6 +64,27 @@ def test_when_nobody_is_left_it_is_decided(replays: list[Configuration]) -> None
     found = prove(SITE, [DEFAULT, BAD], ARRIVALS, 4, lambda *_: None, figure=figure)
     assert [len(one.rounds) for one in found] == [1, 1]
     assert len(replays) == 2
+
+
+def test_one_that_cannot_be_served_costs_the_others_nothing(
+    replays: list[Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_of, told = proof.measure, []
+
+    def failing(site: Site, configuration: Configuration, arrivals: object) -> Measured:
+        if configuration == LUCKY:
+            raise TuningError("a server did not start")
+        return next_of(site, configuration, arrivals)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(proof, "measure", failing)
+    found = prove(
+        SITE, [DEFAULT, LUCKY, GOOD], ARRIVALS, 4, lambda *_: None, figure=figure, on_failure=told.append
+    )
+    assert [one.configuration for one in found] == [DEFAULT, GOOD]
+    assert [len(one.rounds) for one in found] == [4, 4]
+    assert told == [f"{LUCKY.words}: a server did not start"]
+    with pytest.raises(TuningError):
+        prove(SITE, [LUCKY, DEFAULT], ARRIVALS, 4, lambda *_: None, on_failure=told.append)
 
 
 def test_the_default_alone_is_replayed_as_often_as_was_asked(replays: list[Configuration]) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.synthetic import synthetic_arrivals
@@ -11,7 +13,7 @@ from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.knobs import Knobs
 from rapide.tuning.reasons import reasons
-from rapide.tuning.search import Objective, Setting, configurations, highest_speed, search, window
+from rapide.tuning.search import SPEEDS, Objective, Setting, configurations, highest_speed, search, window
 from rapide.tuning.slo import Slo
 from tests.tuning.curves_of import curve_of
 
@@ -91,3 +93,27 @@ def test_the_busiest_window_is_taken() -> None:
 def test_requests_beyond_what_is_simulated_are_left_out() -> None:
     setting = replace(setting_of(curve_of(lambda rows: 5.0)), most_requests=100)
     assert setting.traffic.count == 100
+
+
+def test_a_search_that_is_cut_goes_by_what_it_has_found() -> None:
+    """In the first stage, and in a later one, which then counts for nothing."""
+    one = curve_of(lambda rows: 10_000.0 * rows)
+    two = curve_of(lambda rows: 5_500.0 * rows, Knobs(threads=2))
+    setting = replace(setting_of(one, two, rate=20), slo=Slo.parse("p50<20ms"))
+    all_of_them = len(configurations(setting))
+    for most in (all_of_them - 2, all_of_them + 5):
+        asked = itertools.count()
+        best, simulated = search(setting, steps, over=lambda: next(asked) >= most)  # noqa: B023 - called at once
+        assert simulated == min(most + 1, all_of_them)
+        assert best[0].configuration.knobs.threads == 2
+        assert len(best) > 1
+
+
+@pytest.mark.parametrize("us", [0.2, 3000.0, 1e6])
+def test_the_highest_load_is_found_however_far_from_the_recorded_one(us: float) -> None:
+    """Of two curves the one that is a hundred times as fast bears more."""
+    curves = [curve_of(lambda rows, factor=factor: us * factor * rows) for factor in (1.0, 100.0)]
+    fast, slow = (highest_speed(DEFAULT, setting_of(curve, rate=5), steps=8) for curve in curves)
+    assert fast > slow or us > 1e5
+    if us > 1e5:  # a run takes a second, of an SLO of 20 ms
+        assert fast < SPEEDS[0]

@@ -58,7 +58,7 @@ def test_what_is_no_objective_is_told_with_what_would_be_one(text: str, complain
 def test_the_highest_percentile_is_the_main_one() -> None:
     slo = Slo.parse("p50<1ms,p99<5ms")
     assert slo.main.name == "p99"
-    assert str(slo) == "p50<1ms,p99<5ms,errors<0.001"
+    assert str(slo) == "p50<1ms,p99<5ms,errors<0.1%"
     assert Slo.parse(str(slo)) == slo
 
 

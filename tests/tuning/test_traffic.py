@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import Profile
+from rapide.profiles.model_profile import Encoding, ModelProfile
 from rapide.profiles.synthetic import synthetic
 from rapide.tuning.errors import TuningError
-from rapide.tuning.traffic import busiest, used
+from rapide.tuning.traffic import LEAST_REQUESTS, busier, busiest, used, usual_protocol
+from tests.profiles.recorded import poisson, profile
 
 
 def test_quiet_days_pass_quickly_and_the_flood_stays() -> None:
@@ -32,7 +36,13 @@ def test_rows_that_no_default_server_takes_are_told(rows: int) -> None:
 
 
 def test_empty_requests_count_as_one_row() -> None:
-    assert busiest(Arrivals(np.arange(50.0), np.arange(50) % 2)).rows.tolist() == [1] * 13
+    assert set(busiest(Arrivals(np.arange(50.0), np.arange(50) % 2)).rows.tolist()) == {1}
+
+
+def test_a_slow_load_is_looked_at_for_longer() -> None:
+    """In six seconds, pauses cut to half of one, there would be 13 requests."""
+    chosen = busiest(Arrivals(np.concatenate([np.arange(50.0), 50 + 0.6 * np.arange(40)]), np.ones(90, int)))
+    assert chosen.count == LEAST_REQUESTS
 
 
 def test_a_load_without_a_duration_is_told() -> None:
@@ -53,3 +63,37 @@ def test_a_profile_of_another_version_needs_a_word() -> None:
         used(profile, "m", "sha256:aa")
     assert used(profile, "m", "sha256:aa", any_version=True).arrivals.count
     assert used(profile, "m", "sha256:bb").arrivals.count
+
+
+def known_of(changes: dict[str, object]) -> ModelProfile:
+    """A profile of two minutes at 20/s, with figures changed."""
+    known = profile(poisson(20, 2400)).find("cars")
+    return replace(known, arrivals=replace(known.arrivals, **changes))  # type: ignore[arg-type]
+
+
+def test_what_was_busier_than_what_is_known_exactly_is_said() -> None:
+    known = known_of({"count": 90_000, "seconds": np.array([10, 400, 20]), "hour_of_week": np.full(168, 500_000)})
+    hour, second = busier(known, busiest(known.exact()))
+    assert "The busiest hour that the profile counted had 139 requests/s" in hour
+    assert "of 90,000 requests the last 2,400 are known exactly" in hour
+    assert "The busiest second that the profile counted had 400 requests/s" in second
+
+
+def test_where_all_is_known_exactly_nothing_is_left_out() -> None:
+    known = known_of({"seconds": np.array([10, 400, 20])})
+    assert list(busier(known, busiest(known.exact()))) == []
+
+
+@pytest.mark.parametrize(
+    ("mixes", "protocol"),
+    [
+        ([], "grpc"),
+        ([("grpc", "protobuf-raw", 5), ("grpc", "named", 5), ("http", "json", 8)], "grpc"),
+        ([("grpc", "protobuf-raw", 5), ("http", "json", 8), ("http", "", 1)], "json"),
+        ([("http", "json", 3), ("http", "json+binary", 8), ("other", "", 99)], "binary"),
+    ],
+    ids=str,
+)
+def test_the_usual_protocol_is_that_of_most_requests(mixes: list[tuple[str, str, int]], protocol: str) -> None:
+    known = replace(known_of({}), encodings=tuple(Encoding(*mix) for mix in mixes))
+    assert usual_protocol(known) == protocol

@@ -32,6 +32,8 @@ class Cores:
         self._free_s = [0.0] * count
         """From when on each is free; infinite while that is not known."""
         self._bursts: list[Burst | None] = [None] * count
+        self._watched_s = [math.inf] * count
+        """When each is looked at next: one look at a time, or waiting would make ever more of them."""
         self._waiting: deque[Begin] = deque()
         self._lasting: deque[Burst] = deque()
         """That waits."""
@@ -92,9 +94,15 @@ class Cores:
 
     def _watch(self, core: int, at_s: float) -> None:
         if self._free_s[core] < math.inf:
-            self._clock.at(max(at_s, self._next_s(core)), functools.partial(self._offer, core))
+            look_s = max(at_s, self._next_s(core))
+            if look_s < self._watched_s[core]:
+                self._watched_s[core] = look_s
+                self._clock.at(look_s, functools.partial(self._offer, core))
 
     def _offer(self, core: int, at_s: float) -> None:
+        if at_s != self._watched_s[core]:
+            return
+        self._watched_s[core] = math.inf
         if self._free_s[core] == math.inf or not (self._waiting or self._lasting):
             return
         if self._next_s(core) <= at_s:
