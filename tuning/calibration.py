@@ -70,10 +70,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One server that is asked: the defaults under the profile, or another configuration in the other ways."""
+    """One server, which is asked in all the ways ``given``: the defaults under the profile, or another
+    configuration in the other ways."""
 
     configuration: Configuration
-    is_profile: bool
+    given: Sequence[Scenario]
 
 
 def scenarios(curve: Curve, rows: int, effort: float = 1.0) -> Iterator[Scenario]:
@@ -104,21 +105,20 @@ def observe(
     """Asks real servers: one worker that runs the model on a thread, one that runs it on the loop, and the
     defaults under the profile's own ``traffic``."""
     given = list(scenarios(curve, rows, effort / 2))
-    all_turns = turns(configurations(curve, rows), default_configuration(len(site.cpus)))
+    profile = Turn(default_configuration(len(site.cpus)), [Scenario(PROFILE, traffic)])
+    all_turns = turns(profile, [Turn(way, given) for way in configurations(curve, rows)])
     found: list[Observation] = []
     for number, turn in enumerate(all_turns):
-        what = "the profile under the defaults" if turn.is_profile else "with a real server"
+        what = "the profile under the defaults" if turn is profile else "with a real server"
         on_step(f"calibrating: {what}", number / len(all_turns))
-        asked_for = [Scenario(PROFILE, traffic)] if turn.is_profile else given
-        found += asked(site, turn.configuration, asked_for)
+        found += asked(site, turn)
     return found
 
 
-def turns(ways: Sequence[Configuration], default: Configuration) -> list[Turn]:
+def turns(profile: Turn, ways: Sequence[Turn]) -> list[Turn]:
     """Who is asked, in order: every way twice, forwards and backwards, and the profile before, between and
     after."""
-    profile, there = Turn(default, is_profile=True), [Turn(way, is_profile=False) for way in ways]
-    return [profile, *there, profile, *reversed(there), profile]
+    return [profile, *ways, profile, *reversed(ways), profile]
 
 
 def configurations(curve: Curve, rows: int) -> list[Configuration]:
@@ -128,14 +128,14 @@ def configurations(curve: Curve, rows: int) -> list[Configuration]:
     return [Configuration(1, ModelTuning(inline_below_us=way_us)) for way_us in ways_us]
 
 
-def asked(site: Site, configuration: Configuration, given: Sequence[Scenario]) -> Iterator[Observation]:
-    """Asks a server of its own in all the ways ``given``."""
-    with Served(site, configuration) as served:
-        first = given[0].arrivals
+def asked(site: Site, turn: Turn) -> Iterator[Observation]:
+    """Asks a server of its own."""
+    with Served(site, turn.configuration) as served:
+        first = turn.given[0].arrivals
         served.replay(Arrivals(first.instants_s[:300], first.rows[:300]))  # connections and templates get used
-        for scenario in given:
+        for scenario in turn.given:
             result, used = served.replay_measured(scenario.arrivals)
-            yield Observation(scenario, configuration, result, used)
+            yield Observation(scenario, turn.configuration, result, used)
 
 
 def _groups(size: int, count: int, pause_s: float, rows: int) -> Arrivals:

@@ -11,6 +11,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from rapide.profiles.arrivals import Arrivals
 from rapide.tuning.budget import Over, never
 from rapide.tuning.calibration import LONE, Observation
+from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import FITTED, MOST_SAMPLES, Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.errors import TuningError
@@ -72,8 +74,12 @@ UNUSUAL: Final = 4.0
 """In logarithms: a cost that is e⁴ times the usual one counts as an error of 1. Where nothing shows what it is, it
 is the usual one."""
 FAR: Final = 0.5
+FIRST_S: Final = 0.01
+"""When the first request of a piece comes."""
 FIT_REQUESTS: Final = 320
 """Of each scenario: all of them are simulated a few hundred times."""
+PROFILE_REQUESTS: Final = 1600
+"""Of the profile, which is now quiet and now in a burst."""
 
 
 def fit(
@@ -92,15 +98,15 @@ def fit(
     # Without stalls: in so few requests they would strike by chance, and hardly below the highest of QUANTILES.
     start = dataclasses.replace(_read_off(usable, curve), client_apart=float(client_apart))
 
-    weights = _weights(usable)
+    targets = _targets(usable)
+    weights = np.sqrt(_weights(targets))
     usual = np.log([getattr(start, name) for name in FITTED])
 
     def misfit(logarithms: Floats) -> Floats:
         costs = _with(start, logarithms)
         errors = [
-            _errors(each, _simulated(same[0], curve, costs, cores, FIT_REQUESTS)) * math.sqrt(weights[id(each)])
-            for same in _alike(usable)
-            for each in same
+            weight * _errors(each, simulate(each.arrivals, each.configuration, curve, costs, cores=cores))
+            for each, weight in zip(targets, weights, strict=True)
         ]
         return np.concatenate([*errors, (logarithms - usual) / UNUSUAL])
 
@@ -109,11 +115,11 @@ def fit(
     found = [least_squares(misfit, first, step=STEP, evaluations=evaluations // 5, over=over) for first in firsts]
     best, _ = min(found, key=lambda one: one[1])
     best, _ = least_squares(misfit, best, step=STEP / 2, evaluations=evaluations // 2, over=over)
-    return _struck_as_often(_with(start, best), stalls, usable, curve, cores, over)
+    return _struck_as_often(_with(start, best), stalls, usable, curve, cores)
 
 
 def _struck_as_often(
-    costs: Costs, stalls: Stalls, observations: Sequence[Observation], curve: Curve, cores: int, over: Over
+    costs: Costs, stalls: Stalls, observations: Sequence[Observation], curve: Curve, cores: int
 ) -> Costs:
     """``costs`` under which stalls and late wakings strike the profile under the defaults as often as its end
     shows. The meter knows how long they last, but it does not sleep and work in the pattern of this traffic."""
@@ -122,16 +128,14 @@ def _struck_as_often(
         return suffering(costs, stalls)
     measured = statistics.median(_end_over_middle(each.percentiles_s([50.0, END])) for each in profile)
     logarithms = np.linspace(-math.log(MOST_OFTEN), math.log(MOST_OFTEN), END_SCALES)
+    arrivals, configuration = _first(profile[0].scenario.arrivals, END_REQUESTS), profile[0].configuration
     simulated = []
     for logarithm in logarithms:
-        if over():
-            return suffering(costs, stalls)
         known = suffering(dataclasses.replace(costs, stall_scale=math.exp(logarithm)), stalls)
         ends = [
-            _end_over_middle(
-                percentiles(_simulated(profile[0], curve, known, cores, END_REQUESTS, seed).latency_s, [50.0, END])
-            )
+            _end_over_middle(percentiles(_answered_s(outcome), [50.0, END]))
             for seed in range(1, 1 + END_SEEDS)
+            for outcome in [simulate(arrivals, configuration, curve, known, cores=cores, seed=seed)]
         ]
         simulated.append(math.log(statistics.median(ends)))
     return suffering(dataclasses.replace(costs, stall_scale=_likeliest(logarithms, simulated, measured)), stalls)
@@ -222,34 +226,83 @@ def _with(costs: Costs, logarithms: Floats) -> Costs:
     return dataclasses.replace(costs, **values)
 
 
-def _weights(observations: Sequence[Observation]) -> dict[int, float]:
-    """Of each, by its identity: alike within the profile's and within the others."""
-    profile = [each for each in observations if each.is_profile]
-    others = [each for each in observations if not each.is_profile]
-    parts = ((profile, PROFILE_COUNTS), (others, OTHERS_COUNT))
-    return {id(each): together / len(part) for part, together in parts for each in part}
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is simulated, and what was measured of it: the median of all observations of the same traffic under the
+    same configuration, as predictions are held to medians."""
+
+    is_profile: bool
+    configuration: Configuration
+    arrivals: Arrivals
+    quantiles_s: Floats
+    cpu_per_request_s: float
+    run_s: float
+
+    @classmethod
+    def of(cls, same: Sequence[Observation]) -> _Target:
+        """Of the profile a piece, which is held to its own requests' answers; of what is the same all the time the
+        first requests, and the answers of all."""
+        first, arrivals = same[0], same[0].scenario.arrivals
+        piece = _piece(arrivals, PROFILE_REQUESTS) if first.is_profile else slice(0, arrivals.count)
+        instants_s = arrivals.instants_s[piece] - arrivals.instants_s[piece.start] + FIRST_S
+        simulated = (
+            Arrivals(instants_s, arrivals.rows[piece]) if first.is_profile else _first(arrivals, FIT_REQUESTS)
+        )
+        return cls(
+            first.is_profile,
+            first.configuration,
+            simulated,
+            np.median([_quantiles_s(each, piece) for each in same], axis=0),
+            statistics.median(each.cpu_per_request_s for each in same) if arrivals.count >= LEAST_FOR_CPU else 0.0,
+            statistics.median(each.run_s for each in same),
+        )
 
 
-def _alike(observations: Sequence[Observation]) -> list[list[Observation]]:
-    """Those of the same traffic under the same configuration, which are simulated once."""
+def _targets(observations: Sequence[Observation]) -> list[_Target]:
     groups: dict[Any, list[Observation]] = {}
     for each in observations:
         groups.setdefault((id(each.scenario.arrivals), each.configuration), []).append(each)
-    return list(groups.values())
+    return [_Target.of(same) for same in groups.values()]
 
 
-def _errors(observed: Observation, outcome: Outcome) -> Floats:
+def _weights(targets: Sequence[_Target]) -> list[float]:
+    """Of each: alike within the profile's and within the others."""
+    profile = sum(each.is_profile for each in targets)
+    others = len(targets) - profile
+    return [PROFILE_COUNTS / profile if each.is_profile else OTHERS_COUNT / others for each in targets]
+
+
+def _quantiles_s(observed: Observation, piece: slice) -> Floats:
+    result = observed.result
+    return np.array(percentiles(result.latency_s[piece][result.codes[piece] == 0], QUANTILES))
+
+
+def _first(arrivals: Arrivals, most: int) -> Arrivals:
+    return Arrivals(arrivals.instants_s[:most], arrivals.rows[:most]) if arrivals.count > most else arrivals
+
+
+def _piece(arrivals: Arrivals, most: int) -> slice:
+    """``most`` neighbours at the mean rate, so that bursts and pauses have the part in them that they have in
+    all."""
+    if arrivals.count <= most:
+        return slice(0, arrivals.count)
+    spans_s = arrivals.instants_s[most - 1 :] - arrivals.instants_s[: 1 - most]
+    usual_s = arrivals.duration_s * most / arrivals.count
+    first = int(np.argmin(np.abs(spans_s - usual_s)))
+    return slice(first, first + most)
+
+
+def _errors(target: _Target, outcome: Outcome) -> Floats:
     """How far the quantiles, the processor time, and the time of a run are apart, in logarithms; each times the
     root of its weight."""
-    measured = np.array(observed.percentiles_s(QUANTILES))
-    refused_s = max(REFUSED_S, 2 * measured[-1])
-    latency_s = np.where(np.isfinite(outcome.latency_s), outcome.latency_s, refused_s)
-    errors = np.log(np.array(percentiles(latency_s, QUANTILES)) / measured).tolist()
+    measured_s = target.quantiles_s
+    latency_s = _answered_s(outcome, 2 * float(measured_s[-1]))
+    errors = np.log(np.array(percentiles(latency_s, QUANTILES)) / measured_s).tolist()
     used = ran = 0.0
-    if observed.scenario.arrivals.count >= LEAST_FOR_CPU and observed.cpu_per_request_s > 0:
-        used = math.log(outcome.cpu_s / outcome.latency_s.size / observed.cpu_per_request_s)
-    if observed.run_s > 0:
-        ran = math.log(outcome.compute_s / outcome.runs / observed.run_s)
+    if target.cpu_per_request_s > 0:
+        used = math.log(outcome.cpu_s / outcome.latency_s.size / target.cpu_per_request_s)
+    if target.run_s > 0:
+        ran = math.log(outcome.compute_s / outcome.runs / target.run_s)
     return _robust(np.array([*errors, used, ran])) * np.sqrt(WEIGHTS)
 
 
@@ -259,8 +312,6 @@ def _robust(errors: Floats) -> Floats:
     return np.where(far <= FAR, errors, np.sign(errors) * np.sqrt(np.maximum(0.0, FAR * (2 * far - FAR))))
 
 
-def _simulated(observed: Observation, curve: Curve, costs: Costs, cores: int, most: int, seed: int = 0) -> Outcome:
-    arrivals = observed.scenario.arrivals
-    if arrivals.count > most:
-        arrivals = Arrivals(arrivals.instants_s[:most], arrivals.rows[:most])
-    return simulate(arrivals, observed.configuration, curve, costs, cores=cores, seed=seed)
+def _answered_s(outcome: Outcome, least_s: float = 0.0) -> Floats:
+    """Latencies, where a refusal counts as REFUSED_S, or ``least_s`` if that is longer."""
+    return np.where(np.isfinite(outcome.latency_s), outcome.latency_s, max(REFUSED_S, least_s))

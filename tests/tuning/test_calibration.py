@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rapide.tuning.calibration import ALWAYS_INLINE_US, configurations, turns
+from rapide.tuning.calibration import ALWAYS_INLINE_US, Turn, configurations, turns
 from rapide.tuning.configuration import default_configuration
 from tests.tuning.curves_of import curve_of
 
@@ -22,7 +22,8 @@ def test_a_calibration_runs_the_model_both_ways_where_that_can_be(row_us: float,
 def test_everything_is_asked_by_turns_forwards_and_backwards() -> None:
     """What drifts meanwhile hits all alike: the mean place in line is the same for everybody."""
     ways = configurations(curve_of(lambda rows: 70 + 2 * rows), 1)
-    all_turns = turns(ways, default_configuration(2))
+    profile = Turn(default_configuration(2), [])
+    all_turns = turns(profile, [Turn(way, []) for way in ways])
     places = {way: [place for place, turn in enumerate(all_turns) if turn.configuration == way] for way in ways}
     assert {sum(each) / len(each) for each in places.values()} == {3.0}
-    assert [place for place, turn in enumerate(all_turns) if turn.is_profile] == [0, 3, 6]
+    assert [place for place, turn in enumerate(all_turns) if turn is profile] == [0, 3, 6]

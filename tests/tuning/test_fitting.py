@@ -10,15 +10,26 @@ import pytest
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
-from rapide.tuning.budget import never
 from rapide.tuning.calibration import PROFILE, Observation, Scenario, scenarios
 from rapide.tuning.configuration import Configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.errors import TuningError
-from rapide.tuning.fitting import _likeliest, _robust, _struck_as_often, _weights, fit, suffering
+from rapide.tuning.fitting import (
+    PROFILE_REQUESTS,
+    QUANTILES,
+    _likeliest,
+    _piece,
+    _robust,
+    _struck_as_often,
+    _Target,
+    _targets,
+    _weights,
+    fit,
+    suffering,
+)
 from rapide.tuning.served import Usage
 from rapide.tuning.simulator import simulate
-from rapide.tuning.slo import percentile
+from rapide.tuning.slo import percentile, percentiles
 from rapide.tuning.stall_meter import Stalls
 from tests.tuning.curves_of import curve_of
 
@@ -80,17 +91,17 @@ def test_how_often_stalls_strike_is_seen_at_the_end_of_the_profile() -> None:
     """Twice as often as the meter saw; and a later look at the machine does not forget it."""
     met = Stalls(10.0, (3000.0,), 0.0, ())
     seen = profile_of(suffering(replace(TRUE, stall_scale=2.0), met))
-    found = _struck_as_often(TRUE, met, [seen], CURVE, 2, never)
+    found = _struck_as_often(TRUE, met, [seen], CURVE, 2)
     assert 1.4 < found.stall_scale < 2.8
     assert suffering(found, met).stalls_per_s == found.stalls_per_s == pytest.approx(10.0 * found.stall_scale)
-    assert _struck_as_often(TRUE, Stalls(), [seen], CURVE, 2, never).stall_scale == 1.0
+    assert _struck_as_often(TRUE, Stalls(), [seen], CURVE, 2).stall_scale == 1.0
 
 
 def test_a_machine_that_was_slower_meanwhile_is_not_one_with_more_stalls() -> None:
     met = Stalls(10.0, (3000.0,), 0.0, ())
     seen = profile_of(suffering(TRUE, met))
     slower = replace(seen, result=replace(seen.result, latency_s=1.5 * seen.result.latency_s))
-    scales = [_struck_as_often(TRUE, met, [each], CURVE, 2, never).stall_scale for each in (seen, slower)]
+    scales = [_struck_as_often(TRUE, met, [each], CURVE, 2).stall_scale for each in (seen, slower)]
     assert scales[0] == scales[1]
 
 
@@ -103,13 +114,43 @@ def test_an_end_that_stalls_hardly_move_says_little_of_them(per_scale: float, ex
     assert _likeliest(logarithms, simulated, measured) == pytest.approx(expected, abs=0.1)
 
 
-def test_the_profile_counts_the_same_however_often_it_was_asked() -> None:
+def test_the_profile_counts_twice_all_else_however_often_each_was_asked() -> None:
     profile, others = profile_of(TRUE), observed(0.0)
-    for times in (1, 3):
-        asked = [replace(profile) for _ in range(times)]
-        weights = _weights([*asked, *others])
-        assert sum(weights[id(each)] for each in asked) == pytest.approx(24)
-        assert sum(weights[id(each)] for each in others) == pytest.approx(12)
+    targets = _targets([profile, profile, *others, *others, *others])
+    assert len(targets) == 1 + len(others)
+    assert _weights(targets) == pytest.approx([24.0, *[12 / len(others)] * len(others)])
+
+
+def test_costs_are_fitted_to_the_median_of_what_was_asked_again() -> None:
+    """A machine that was slow during one of three replays is not a slow machine."""
+    seen = profile_of(TRUE)
+    slow = replace(seen, result=replace(seen.result, latency_s=3 * seen.result.latency_s))
+    (once,), (thrice,) = (_targets(each) for each in ([seen], [seen, slow, seen]))
+    assert thrice.quantiles_s.tolist() == once.quantiles_s.tolist()
+
+
+def test_a_profile_that_begins_with_a_burst_is_fitted_to_by_a_piece_with_its_share_of_quiet() -> None:
+    """The burst's answers say nothing of the requests after it, nor the whole's answers of the burst's."""
+    gaps_s = np.concatenate([np.full(2000, 1e-4), np.full(2000, 9e-4)])
+    arrivals = Arrivals(np.cumsum(gaps_s), np.full(4000, 1))
+    piece = _piece(arrivals, PROFILE_REQUESTS)
+    span_s = arrivals.instants_s[piece.stop - 1] - arrivals.instants_s[piece.start]
+    assert PROFILE_REQUESTS / span_s == pytest.approx(arrivals.rate_per_s, rel=0.05)
+    seen = profile_of(TRUE)
+    latency_s = np.where(gaps_s < 5e-4, 0.001, 0.003)
+    burst = replace(seen, scenario=Scenario(PROFILE, arrivals), result=replace(seen.result, latency_s=latency_s))
+    target = _Target.of([burst])
+    assert target.arrivals.count == PROFILE_REQUESTS
+    assert target.quantiles_s.tolist() == percentiles(latency_s[piece], QUANTILES)
+    assert set(target.quantiles_s) == {0.001, 0.003}
+
+
+def test_a_simulated_server_that_refuses_some_is_not_one_without_stalls() -> None:
+    """A percentile of refusals has no logarithm."""
+    met = Stalls(60.0, (30_000.0,), 0.0, ())
+    seen = profile_of(suffering(TRUE, met))
+    short = replace(seen, configuration=Configuration(1, ModelTuning(max_batch_rows=8, max_queue_rows=8)))
+    assert _struck_as_often(TRUE, met, [short], CURVE, 2).stall_scale > 0.3
 
 
 def test_one_error_that_is_far_off_counts_less_than_its_square() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from rapide.server.machine import read_machine
 from rapide.tuning import stall_meter
 from rapide.tuning.evidence import accuracy, caps, gains, planned, replays, subjects
-from rapide.tuning.evidence.page import page
+from rapide.tuning.evidence.page.whole import page
 
 DOCS = Path("docs")
 """Of the checkout where this is called: what runs may be a compiled copy of it."""
@@ -110,10 +110,9 @@ def _gains(
 ) -> list[dict[str, Any]]:
     loads: Mapping[str, Any] = gains.LOADS
     return [
-        gains.gain(work / "models", work / "tuning", name, profile, cpus, _step)
+        gains.gain(work / "models", work / "tuning", name, profile, cpus, _step, fresh=not number)
         for name in names
-        for profile in loads[name]
-        if profiles is None or profile in profiles
+        for number, profile in enumerate(each for each in loads[name] if profiles is None or each in profiles)
     ]
 
 

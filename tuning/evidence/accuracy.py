@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rapide.tuning import calibration, fitting
-from rapide.tuning.calibration import Scenario
+from rapide.tuning.calibration import Observation
 from rapide.tuning.configuration import Configuration, default_configuration
-from rapide.tuning.evidence.replays import CONFIGURATIONS, ROUNDS, TOGETHER, Collected, Cpus, loads
+from rapide.tuning.curve import Curve
+from rapide.tuning.evidence.replays import CONFIGURATIONS, TOGETHER, Collected, Cpus, loads
 from rapide.tuning.proof import answered_s
 from rapide.tuning.simulator import simulate
 from rapide.tuning.slo import percentile
@@ -48,7 +49,8 @@ class Comparison:
     calibrated: Ends | None
     """What the calibration itself met, where it asked for the same: the defaults."""
     busy: float
-    limited: str
+    limited: int
+    """Replays in which the load generator was the bottleneck by its own account."""
 
     @property
     def predicted(self) -> Ends:
@@ -88,12 +90,10 @@ def judge(
     for profile, arrivals in loads(curve).items():
         on_step(f"{model}: fitting to {profile} on {cores} cores")
         seen = [
-            each
-            for each in collected.observations[cpus]
-            if _belongs(each.scenario, profile, int(arrivals.rows[0]))
+            each for each in collected.observations[cpus] if _belongs(each, profile, int(arrivals.rows[0]), curve)
         ]
         met = _median([_ends(answered_s(each.result)) for each in seen if each.is_profile])
-        first = seen[: APART * len(seen) // ROUNDS]
+        first = seen[: APART * len(seen) // sum(each.is_profile for each in seen)]
         costs, first_costs = (
             fitting.fit(each, curve, cores, stalls=stalls, client_apart=cores < len(TOGETHER))
             for each in (seen, first)
@@ -121,16 +121,19 @@ def judge(
                     (_median([_ends(each.latency_s) for each in first_outcomes]), _median(rounds[-APART:])),
                     met if configuration == default_configuration(cores) else None,
                     outcomes[0].busy,
-                    next((each.generator_limited for each in replays if each.generator_limited), ""),
+                    sum(bool(each.generator_limited) for each in replays),
                 )
             )
     return found
 
 
-def _belongs(scenario: Scenario, profile: str, rows: int) -> bool:
-    """Whether a tuning for ``profile`` would have asked so."""
-    is_profile = scenario.name.startswith(calibration.PROFILE)
-    return scenario.name.endswith(f" {profile}") if is_profile else int(scenario.arrivals.rows[0]) == rows
+def _belongs(seen: Observation, profile: str, rows: int, curve: Curve) -> bool:
+    """Whether a tuning for ``profile``, whose requests have ``rows``, would have asked so."""
+    if seen.is_profile:
+        return seen.scenario.name.endswith(f" {profile}")
+    return int(seen.scenario.arrivals.rows[0]) == rows and seen.configuration in calibration.configurations(
+        curve, rows
+    )
 
 
 def _ends(latency_s: Any) -> Ends:

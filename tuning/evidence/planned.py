@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from rapide.profiles.synthetic import synthetic_arrivals
-from rapide.server.model import SessionOptions, load_model
-from rapide.tuning import sample_rows
 from rapide.tuning.capacity import Plan, plans
 from rapide.tuning.curve_child import entry_of
+from rapide.tuning.evidence.site import site_of
 from rapide.tuning.found import Request
 from rapide.tuning.proof import Measured, measure
 from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo, percentile
 from rapide.tuning.traffic import busiest
 from rapide.tuning.tune import learn
-from rapide.tuning.work_folder import work_folder
 
 RATE_PER_S: Final = 1e6
 SECONDS: Final = 2.0
@@ -43,14 +41,12 @@ def check(root: Path, folder: Path, name: str, on_step: Callable[[str, float], N
         folder=folder,
         effort=0.5,
     )
+    request.learnt_path.unlink(missing_ok=True)
     setting, _ = learn(request, on_step)
     plan = plans(setting, RATE_PER_S, on_step)[0]
-    model = load_model(request.entry, SessionOptions())
-    with work_folder("rapide-rows-") as rows:
-        rows_file = rows / "rows.npz"
-        sample_rows.save(sample_rows.pool_of(request.entry, model), model.signature, rows_file)
-        at_plan = replayed(request, plan, plan.planned_per_s, rows_file)
-        beyond = replayed(request, plan, BEYOND * plan.bears_per_s, rows_file)
+    with site_of(request) as site:
+        at_plan = replayed(site, plan, plan.planned_per_s)
+        beyond = replayed(site, plan, BEYOND * plan.bears_per_s)
     percent = slo.main.percent
     return {
         "model": name,
@@ -59,15 +55,12 @@ def check(root: Path, folder: Path, name: str, on_step: Callable[[str, float], N
         "words": plan.configuration.words,
         "measured_ms": [_ms(at_plan, percent), _ms(beyond, percent)],
         "holds": [slo.holds(at_plan.latency_s), slo.holds(beyond.latency_s)],
+        "limited": [at_plan.limited, beyond.limited],
     }
 
 
-def replayed(request: Request, plan: Plan, rate_per_s: float, rows_file: Path) -> Measured:
+def replayed(site: Site, plan: Plan, rate_per_s: float) -> Measured:
     """Poisson traffic at ``rate_per_s`` against a real replica, as the plan says that it runs."""
-    entry = request.entry
-    site = Site(
-        request.models, entry.model, entry.version, request.digest, request.cpus, rows_file, request.protocol
-    )
     traffic = synthetic_arrivals("steady", rate_per_s=rate_per_s, duration_s=SECONDS, seed=11)
     return measure(site, plan.configuration, traffic)
 

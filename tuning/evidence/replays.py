@@ -24,7 +24,7 @@ from rapide.server.model import SessionOptions, load_model
 from rapide.server.repository.digest import file_digest_text
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning import calibration, sample_rows, stall_meter
-from rapide.tuning.calibration import Observation, Scenario
+from rapide.tuning.calibration import Observation, Scenario, Turn
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.curve import Curve
 from rapide.tuning.curve_child import entry_of
@@ -37,7 +37,7 @@ from rapide.tuning.traffic import busiest
 Cpus = tuple[int, ...]
 """Of a server."""
 SECONDS: Final = 4.0
-ROUNDS: Final = 5
+ROUNDS: Final = 8
 """Of the calibration and the replays, forwards and backwards. What is compared is the median of the percentiles of
 all replays, since one pause of 10 ms in one of them can make the p99 of all their requests ten times as long."""
 STALLS_S: Final = 1.5
@@ -89,15 +89,6 @@ class Collected:
     stalls: Stalls
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One server, which is asked in all the ways ``given``."""
-
-    configuration: Configuration
-    given: Sequence[Scenario]
-    kept: list[Observation]
-
-
 def loads(curve: Curve) -> dict[str, Arrivals]:
     """The four profiles for a model with this curve: a third of what one worker bears, bursts up to two fifths of
     it, and full requests that leave it idle most of the time."""
@@ -142,18 +133,18 @@ def collect(root: Path, name: str, folder: Path, on_step: Callable[[str], None])
         observations[cpus], replays[cpus] = [], []
         turns = list(_turns(name, cpus, curve, observations[cpus], replays[cpus]))
         for number in range(ROUNDS):
-            for turn in turns if number % 2 == 0 else reversed(turns):
+            for turn, kept in turns if number % 2 == 0 else reversed(turns):
                 on_step(f"{name}, {len(cpus)} cores, round {number + 1} of {ROUNDS}: {turn.configuration.words}")
                 stalls.append(stall_meter.measure(TOGETHER, STALLS_S))
-                turn.kept.extend(calibration.asked(site, turn.configuration, turn.given))
+                kept.extend(calibration.asked(site, turn))
     return Collected(curve, observations, replays, stall_meter.together(stalls))
 
 
 def _turns(
     name: str, cpus: Cpus, curve: Curve, calibrated: list[Observation], replayed: list[Observation]
-) -> Iterator[Turn]:
-    """A round: the calibration, as ``calibration.observe``, but for all profiles at once (their traffic has one
-    row or many), and every configuration under every profile."""
+) -> Iterator[tuple[Turn, list[Observation]]]:
+    """A round, and where to keep what is seen: the calibration, as ``calibration.observe``, but for all profiles
+    at once (their traffic has one row or many), and every configuration under every profile."""
     traffic = loads(curve)
     profiles = [Scenario(f"{calibration.PROFILE} {profile}", arrivals) for profile, arrivals in traffic.items()]
     given = [
@@ -161,9 +152,9 @@ def _turns(
         for rows in (1, OFFLINE_ROWS)
         for scenario in calibration.scenarios(curve, rows, EFFORT / 2 if rows == 1 else EFFORT / 4)
     ]
-    yield Turn(default_configuration(len(cpus)), profiles, calibrated)
+    yield Turn(default_configuration(len(cpus)), profiles), calibrated
     for way in calibration.configurations(curve, 1):
-        yield Turn(way, given, calibrated)
+        yield Turn(way, given), calibrated
     for its_cpus, configuration in CONFIGURATIONS[name]:
         if its_cpus == cpus:
-            yield Turn(configuration, profiles, replayed)
+            yield Turn(configuration, profiles), replayed
