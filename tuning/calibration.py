@@ -16,6 +16,7 @@ import numpy as np
 from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
+from rapide.tuning.budget import Over, never
 from rapide.tuning.configuration import Configuration, default_configuration
 from rapide.tuning.curve import Curve
 from rapide.tuning.served import Served, Site, Usage
@@ -27,6 +28,8 @@ ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
 SCENARIO_S: Final = 0.8
 MOST_REQUESTS: Final = 1600
+WARM_REQUESTS, WARM_S = 300, 0.5
+"""At most."""
 SLOWEST_INLINE_US: Final = 900.0
 """The engine runs nothing on the loop that takes a millisecond."""
 
@@ -101,14 +104,18 @@ def observe(
     traffic: Arrivals,
     on_step: Callable[[str, float], None],
     effort: float = 1.0,
+    over: Over = never,
 ) -> list[Observation]:
     """Asks real servers: one worker that runs the model on a thread, one that runs it on the loop, and the
-    defaults under the profile's own ``traffic``."""
+    defaults under the profile's own ``traffic``; all of it once at least before it is ``over``."""
     given = list(scenarios(curve, rows, effort / 2))
     profile = Turn(default_configuration(len(site.cpus)), [Scenario(PROFILE, traffic)])
-    all_turns = turns(profile, [Turn(way, given) for way in configurations(curve, rows)])
+    ways = [Turn(way, given) for way in configurations(curve, rows)]
+    all_turns = turns(profile, ways)
     found: list[Observation] = []
     for number, turn in enumerate(all_turns):
+        if number > len(ways) and over():
+            break
         what = "the profile under the defaults" if turn is profile else "with a real server"
         on_step(f"calibrating: {what}", number / len(all_turns))
         found += asked(site, turn)
@@ -132,7 +139,8 @@ def asked(site: Site, turn: Turn) -> Iterator[Observation]:
     """Asks a server of its own."""
     with Served(site, turn.configuration) as served:
         first = turn.given[0].arrivals
-        served.replay(Arrivals(first.instants_s[:300], first.rows[:300]))  # connections and templates get used
+        few = min(WARM_REQUESTS, int(np.searchsorted(first.instants_s, WARM_S)) + 1)
+        served.replay(Arrivals(first.instants_s[:few], first.rows[:few]))  # connections and templates get used
         for scenario in turn.given:
             result, used = served.replay_measured(scenario.arrivals)
             yield Observation(scenario, turn.configuration, result, used)

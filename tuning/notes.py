@@ -19,8 +19,8 @@ def note(found: Found) -> None:
     if max(found.others_before, found.others_meanwhile) > busyness.BUSY:
         found.notes.append(
             f"This machine was busy with other work ({found.others_before:.0%} of its cores before it began, "
-            f"{found.others_meanwhile:.0%} while it ran): figures and choice are less sure. Tune again when it is "
-            "idle."
+            f"{found.others_meanwhile:.0%} while it ran): figures and choice are less sure. Tune again when "
+            "it is idle, with --fresh, or what was measured now is used again."
         )
     chosen, simulated = found.proof_of(found.chosen), found.candidate_of(found.chosen)
     if chosen is not None:
@@ -31,6 +31,8 @@ def note(found: Found) -> None:
                 f"Replayed at {found.speed:.3g} times the recorded load ({found.load.rate_per_s:.0f}/s), between "
                 "what the defaults and the best candidate survive by simulation."
             )
+            if not any(one.holds(request.slo) for one in found.proofs):
+                found.notes.append(f"Nothing held {request.slo} at that load, so nothing was chosen by it.")
         recorded = next((one for one in found.as_recorded if one.configuration == found.chosen), None)
         if recorded is not None and not recorded.holds(request.slo):
             found.notes.append(_missed(found, recorded))

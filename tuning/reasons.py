@@ -54,9 +54,10 @@ def _compared(one: Outcome, undone: Configuration, what: str, setting: Setting) 
     percent = setting.slo.main.percent
     other = typical(undone, setting)
     with_s, without_s = percentile(one.latency_s, percent), percentile(other.latency_s, percent)
+    decided = "" if with_s <= without_s else "; the replays decided otherwise"
     return (
         f"p{percent:g} {seconds(with_s)} as chosen, {seconds(without_s)} with {what}; processor time per request "
-        f"{_cpu_us(one.cpu_s, setting)} and {_cpu_us(other.cpu_s, setting)} µs (simulated)"
+        f"{_cpu_us(one.cpu_s, setting)} and {_cpu_us(other.cpu_s, setting)} µs (simulated{decided})"
     )
 
 

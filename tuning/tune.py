@@ -222,7 +222,7 @@ def _calibrate(request: Request, found: Found, learnt: Learnt, site: Site, steps
         step = steps.within("calibrate")
         traffic = window(request.arrivals, CALIBRATION_REQUESTS)
         observations = calibration.observe(
-            site, found.curves[0], rows, traffic, lambda text, share: step(text, share * 0.6), request.effort
+            site, found.curves[0], rows, traffic, lambda text, share: step(text, share * 0.6), request.effort, over
         )
         step("fitting the server's costs", 0.6)
         is_late = over()
@@ -338,12 +338,16 @@ def _choose(found: Found, setting: Setting) -> None:
         better = [
             proof
             for proof in found.proofs
-            if proof is not proven_default and is_better(proof, proven_default, request.slo, request.objective)
+            if proof is not proven_default
+            and is_better(proof, proven_default, request.slo, request.objective)
+            and (found.speed == 1.0 or proof.holds(request.slo))
         ]
         if better:
             found.chosen = min(better, key=figure).configuration
     if found.chosen is not None:
         found.reasons = list(reasons(found.chosen, setting))
+    if found.simulated < 2 and len(found.proofs) < 2:
+        found.reasons = [("defaults", "there was no time to look at anything else")]
 
 
 def _figures(latency_s: Any) -> dict[str, Any]:

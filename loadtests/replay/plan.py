@@ -19,8 +19,9 @@ DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
 MOST_PROCESSES = 256
 MOST_CONNECTIONS = 20_000
 """Of one host to one address there are no more ports than some 28,000."""
-DIFFERENT_PAYLOADS = 1024
-"""As many as a server looks at for repeats (docs/reference/profile.md): it finds none among them."""
+DIFFERENT_PAYLOADS = 4096
+"""Each worker of a server looks at some 1,024 requests in a row for repeats (docs/reference/profile.md): up to
+four of them find none among these."""
 
 
 class ReplayError(Exception):
@@ -36,7 +37,7 @@ class ReplayError(Exception):
 class ModelArrivals:
     """The requests of one model. Empty ``version``: the server's choice.
 
-    ``payload_seeds``: int64[N]; requests with equal rows and seed carry the same values. None: a thousand in turn.
+    ``payload_seeds``: int64[N]; requests with equal rows and seed carry the same values. None: thousands in turn.
     ``sizes``: of dimensions that each request chooses, by axis (``ids[1]``): sizes that are equally likely.
     ``start_s``: the instant of ``arrivals``' zero on the clock that all models of a plan share.
     """

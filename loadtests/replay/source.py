@@ -12,6 +12,8 @@ from rapide.loadtests.replay.plan import DIFFERENT_PAYLOADS, Integers, ModelArri
 from rapide.profiles.arrivals import Arrivals
 from rapide.profiles.document import ModelProfile, Profile
 
+SHORTLY = 64
+"""A request that comes again is so many new ones back at most."""
 SIZES = 64
 """Of each dimension that callers choose, so many are tried."""
 
@@ -82,7 +84,7 @@ def payload_seeds(count: int, repeat_share: float, seed: int = 0, different: int
     is_new = random.random(count) >= repeat_share
     is_new[:1] = True
     newest = np.cumsum(is_new) - 1
-    shortly = round(DIFFERENT_PAYLOADS / 16 * (1 - repeat_share))
+    shortly = round(SHORTLY * (1 - repeat_share))
     back = random.integers(0, np.minimum(newest, shortly) + 1)
     return np.where(is_new, newest, newest - back) % different
 

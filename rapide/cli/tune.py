@@ -203,8 +203,8 @@ def _tune(args: argparse.Namespace, request: Request) -> int:
     except (KeyboardInterrupt, SystemExit):
         if request.learnt_path.exists():
             print(
-                f"rapide: interrupted; what was measured is kept in {request.learnt_path} (replays of a proof are "
-                "made again)",
+                f"rapide: interrupted; what was measured is kept in {request.learnt_path} (replays of a "
+                "calibration or a proof are made again)",
                 file=sys.stderr,
             )
         raise

@@ -76,3 +76,13 @@ def test_chosen_sizes_are_spread_as_recorded() -> None:
 
 def test_a_profile_without_http_traffic_is_replayed_as_json() -> None:
     assert encoding_of(BOTH) == "json"
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_no_worker_finds_repeats_where_none_were_recorded(workers: int) -> None:
+    """Requests take the connections in turn, and a worker has some of these; it looks at 1,024 in a row."""
+    seeds = payload_seeds(16_384, 0.0)
+    worker_of = np.arange(len(seeds)) % 16 % workers
+    for worker in range(workers):
+        window = seeds[worker_of == worker][:1024]
+        assert len(np.unique(window)) == 1024
