@@ -17,14 +17,13 @@ from rapide.loadtests.replay.result import ReplayResult
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.budget import Over, never
-from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.configuration import ALWAYS_INLINE_US, Configuration, default_configuration
 from rapide.tuning.curve import Curve
 from rapide.tuning.served import Served, Site, Usage
 from rapide.tuning.slo import percentiles
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-ALWAYS_INLINE_US: Final = 1e6
 LONE, GROUPS, RATES, PROFILE = "lone", "groups of", "random at", "profile"
 SCENARIO_S: Final = 0.8
 MOST_REQUESTS: Final = 1600

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.knobs import Knobs
+
+ALWAYS_INLINE_US: Final = 1e6
+"""As ``inline_below_us``: every run is on the loop that the engine ever lets run there."""
 
 
 @dataclass(frozen=True, slots=True)

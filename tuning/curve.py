@@ -86,9 +86,6 @@ class Curve:
                 best[point.rows] = point
         return Curve(self.knobs, tuple(best[rows] for rows in sorted(best)), self.load_ms, self.memory_bytes)
 
-    def per_row_us(self, rows: int) -> float:
-        return self.run_us(rows) / max(1, rows)
-
     def _cost_us(self, rows: int, cap: int) -> float:
         if not cap or rows <= cap:
             return self._whole_us(max(1, rows))

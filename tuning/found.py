@@ -20,6 +20,7 @@ from rapide.tuning.errors import TuningError
 from rapide.tuning.inputs import Inputs
 from rapide.tuning.proof import Proof
 from rapide.tuning.search import Candidate, Objective, Setting
+from rapide.tuning.served import Site
 from rapide.tuning.slo import Slo
 from rapide.tuning.stall_meter import Stalls
 
@@ -65,6 +66,11 @@ class Request:
     def path(self) -> Path:
         """Of the tuning file."""
         return self.folder / self.cpu / f"{self.digest.removeprefix('sha256:')}.json"
+
+    def site(self, rows_file: Path | None) -> Site:
+        """Where its servers are, asked with the rows in ``rows_file``."""
+        entry = self.entry
+        return Site(self.models, entry.model, entry.version, self.digest, self.cpus, rows_file, self.protocol)
 
     @property
     def learnt_path(self) -> Path:

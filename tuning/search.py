@@ -17,7 +17,7 @@ import numpy as np
 from rapide.profiles.arrivals import Arrivals
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning.budget import Over, never
-from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.configuration import ALWAYS_INLINE_US, Configuration, default_configuration
 from rapide.tuning.costs import Costs
 from rapide.tuning.curve import Curve
 from rapide.tuning.knobs import Knobs
@@ -30,7 +30,6 @@ STAGES: Final = ((500, 48), (2000, 12), (6000, 4))
 LAST_SEEDS: Final = 3
 """Simulations of each in the last stage: in one alone a stall strikes this configuration, and not that one."""
 NEARLY: Final = 0.03
-INLINE_ALWAYS_US: Final = 1e6
 SPEEDS: Final = (0.125, 32.0)
 """Multiples of the recorded load between which the highest is looked for first."""
 HIGHEST_SPEED: Final = 2.0**17
@@ -132,7 +131,7 @@ def _inlines(curve: Curve) -> list[float]:
     """The default, and what it would not do by itself: a run that is too slow on the loop, a fast one on a
     thread."""
     default_us, run_us = ModelTuning().inline_below_us, curve.run_us(1)
-    return [default_us, INLINE_ALWAYS_US if run_us * 8 > default_us else default_us, 0.0][
+    return [default_us, ALWAYS_INLINE_US if run_us * 8 > default_us else default_us, 0.0][
         : 3 if run_us > 10 else 1
     ]
 

@@ -105,15 +105,7 @@ def _learn(found: Found, folder: Path, steps: _Steps, budget: Budget, on_note: O
     learnt = Learnt.load(request.learnt_path)
     _measure(request, found, learnt, steps, budget.over("measure"))
     found.batchable = model.signature.batchable
-    site = Site(
-        request.models,
-        request.entry.model,
-        request.entry.version,
-        request.digest,
-        request.cpus,
-        rows_file if found.batchable else None,
-        request.protocol,
-    )
+    site = request.site(rows_file if found.batchable else None)
     _calibrate(request, found, learnt, site, steps, budget.over("calibrate"))
     return setting_of(found), site
 

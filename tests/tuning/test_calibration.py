@@ -6,8 +6,8 @@ import pytest
 
 from rapide.profiles.synthetic import synthetic_arrivals
 from rapide.tuning import calibration
-from rapide.tuning.calibration import ALWAYS_INLINE_US, Turn, configurations, turns
-from rapide.tuning.configuration import default_configuration
+from rapide.tuning.calibration import Turn, configurations, turns
+from rapide.tuning.configuration import ALWAYS_INLINE_US, default_configuration
 from rapide.tuning.served import Site
 from tests.tuning.curves_of import curve_of
 

@@ -25,7 +25,7 @@ from rapide.server.repository.digest import file_digest_text
 from rapide.server.tuning_file import ModelTuning
 from rapide.tuning import calibration, sample_rows, stall_meter
 from rapide.tuning.calibration import Observation, Scenario, Turn
-from rapide.tuning.configuration import Configuration, default_configuration
+from rapide.tuning.configuration import ALWAYS_INLINE_US, Configuration, default_configuration
 from rapide.tuning.curve import Curve
 from rapide.tuning.curve_child import entry_of
 from rapide.tuning.curves import Subject, in_child, sizes_for
@@ -46,7 +46,6 @@ IDLE_S: Final = 1.0
 EFFORT: Final = 0.6
 """Of the calibration."""
 
-INLINE_US: Final = 1e6
 ALONE, TOGETHER = (0,), (0, 1)
 CONFIGURATIONS: Final[Mapping[str, Sequence[tuple[Cpus, Configuration]]]] = {
     "linear": (
@@ -58,16 +57,16 @@ CONFIGURATIONS: Final[Mapping[str, Sequence[tuple[Cpus, Configuration]]]] = {
     ),
     "forest": (
         (ALONE, Configuration(1, ModelTuning())),
-        (ALONE, Configuration(1, ModelTuning(max_batch_rows=8, inline_below_us=INLINE_US))),
+        (ALONE, Configuration(1, ModelTuning(max_batch_rows=8, inline_below_us=ALWAYS_INLINE_US))),
         (TOGETHER, Configuration(2, ModelTuning())),
-        (TOGETHER, Configuration(2, ModelTuning(max_batch_rows=8, inline_below_us=INLINE_US))),
+        (TOGETHER, Configuration(2, ModelTuning(max_batch_rows=8, inline_below_us=ALWAYS_INLINE_US))),
         (TOGETHER, Configuration(1, ModelTuning(inline_below_us=0.0))),
     ),
     "network": (
         (ALONE, Configuration(1, ModelTuning())),
-        (ALONE, Configuration(1, ModelTuning(inline_below_us=INLINE_US))),
+        (ALONE, Configuration(1, ModelTuning(inline_below_us=ALWAYS_INLINE_US))),
         (TOGETHER, Configuration(2, ModelTuning())),
-        (TOGETHER, Configuration(2, ModelTuning(inline_below_us=INLINE_US))),
+        (TOGETHER, Configuration(2, ModelTuning(inline_below_us=ALWAYS_INLINE_US))),
         (TOGETHER, Configuration(1, ModelTuning(sessions=2))),
     ),
 }

@@ -21,6 +21,4 @@ def site_of(request: Request) -> Iterator[Site]:
         rows_file = folder / "rows.npz"
         pool = sample_rows.pool_of(entry, model, request.inputs)
         sample_rows.save(pool, model.signature, rows_file, int(request.arrivals.rows.max()))
-        yield Site(
-            request.models, entry.model, entry.version, request.digest, request.cpus, rows_file, request.protocol
-        )
+        yield request.site(rows_file)
